@@ -1,0 +1,3 @@
+"""Forge: an agent writes code and runs it in a microVM with its own kernel."""
+
+__version__ = "0.1.0"

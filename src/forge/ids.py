@@ -1,0 +1,30 @@
+"""Identifiers: short, sortable by the time of making, and each of its own type.
+
+An id is a prefix, an underscore, and 26 characters of Crockford base 32: 48 bits of milliseconds
+since 1970, then 80 random bits from the operating system (the ULID layout,
+https://github.com/ulid/spec).
+"""
+
+import secrets
+from datetime import datetime
+from typing import NewType
+
+RunId = NewType("RunId", str)
+SandboxId = NewType("SandboxId", str)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def _ulid(now: datetime) -> str:
+    number = (int(now.timestamp() * 1000) << 80) | secrets.randbits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def new_run_id(now: datetime) -> RunId:
+    """A fresh run id, `run_…`."""
+    return RunId(f"run_{_ulid(now)}")
+
+
+def new_sandbox_id(now: datetime) -> SandboxId:
+    """A fresh sandbox id, `sbx_…`."""
+    return SandboxId(f"sbx_{_ulid(now)}")
