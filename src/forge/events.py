@@ -248,7 +248,7 @@ EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 class Record(BaseModel):
-    """An event in its place in a run's ledger. Hashes are SHA-256 in hex; the first `prev` is ''."""
+    """An event in its place in a run's ledger. Hashes are SHA-256 in hex; the first has no prev."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -91,7 +91,7 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class CodeError:
-    """An uncaught exception: its class name, message, and a traceback of the person's own frames."""
+    """An uncaught exception: its class name, message, and a traceback of the person's frames."""
 
     name: str
     value: str
