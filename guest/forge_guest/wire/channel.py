@@ -1,0 +1,251 @@
+"""The wire in asyncio: a `Channel` owns one connection, a `Stream` one conversation on it.
+
+The channel's `run` is the one task that reads. Sending waits for credit; receiving grants it. A
+channel that ends, for whatever reason, ends every stream with `ChannelClosed`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from forge_guest.wire.frames import WireError
+from forge_guest.wire.session import (
+    LARGEST_DATA,
+    Credited,
+    Data,
+    Happening,
+    Message,
+    Opened,
+    Reset,
+    Session,
+)
+
+CHUNK = min(32 * 1024, LARGEST_DATA)
+"""Bytes of data sent in one frame: large enough to be cheap, small enough to share the line."""
+
+
+class ChannelClosed(Exception):
+    """The connection is over; what was asked may or may not have happened."""
+
+
+class StreamReset(Exception):
+    """The other side gave this stream up."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class ByteTransport(Protocol):
+    """A reliable, ordered stream of bytes in both directions."""
+
+    async def read(self) -> bytes:
+        """Some bytes; b'' at the end."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes to be sent."""
+
+    async def drain(self) -> None:
+        """Wait until the queue is short."""
+
+    def close(self) -> None:
+        """End the connection; calling it again does nothing."""
+
+
+class Stream:
+    """One conversation. Exactly one task receives; any may send."""
+
+    def __init__(self, channel: "Channel", number: int, request: dict[str, Any]) -> None:
+        self.number = number
+        self.request = request
+        self._channel = channel
+        self._inbox: deque[Data | Message] = deque()
+        self._ended: Exception | None = None
+        self._finished = False
+        self._arrived = asyncio.Event()
+        self._credited = asyncio.Event()
+
+    async def send(self, lane: int, data: bytes) -> None:
+        """Send bytes on a lane, waiting for credit.
+
+        Raises:
+            StreamReset, ChannelClosed: the stream is over.
+        """
+        for start in range(0, len(data), CHUNK):
+            piece = data[start : start + CHUNK]
+            await self._wait_credit(len(piece) + 1)
+            await self._channel.put(self._channel.session.data(self.number, lane, piece))
+
+    async def message(self, value: dict[str, Any], *, fin: bool = False) -> None:
+        """Send a JSON object, waiting for credit; `fin` ends this direction.
+
+        Raises:
+            ValueError: it is larger than a frame.
+            StreamReset, ChannelClosed: the stream is over.
+        """
+        # A message's size is known only once encoded; a whole frame's credit always suffices.
+        await self._wait_credit(LARGEST_DATA + 1)
+        await self._channel.put(self._channel.session.message(self.number, value, fin=fin))
+        self._channel.retire(self)
+
+    async def finish(self) -> None:
+        """End this direction without a message."""
+        await self._wait_credit(1)
+        await self._channel.put(self._channel.session.data(self.number, 0, b"", fin=True))
+        self._channel.retire(self)
+
+    async def receive(self) -> Data | Message | None:
+        """The next happening on this stream; None once the other side has finished.
+
+        Raises:
+            StreamReset, ChannelClosed: the stream is over.
+        """
+        while not self._inbox:
+            if self._ended is not None:
+                raise self._ended
+            if self._finished:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        item = self._inbox.popleft()
+        frame = self._channel.session.consumed(self.number, item.cost)
+        if frame:
+            await self._channel.put(frame)
+        return item
+
+    def reset(self, code: str, message: str) -> None:
+        """Give the stream up; nothing more arrives on it."""
+        self._channel.give_up(self, code, message)
+
+    async def _wait_credit(self, size: int) -> None:
+        while self._channel.session.credit(self.number) < size:
+            if self._ended is not None:
+                raise self._ended
+            if not self._channel.session.alive(self.number):
+                raise ChannelClosed("this end of the stream has finished")
+            self._credited.clear()
+            await self._credited.wait()
+
+    def deliver(self, happening: Data | Message | Credited) -> None:
+        """Take what the channel read for this stream."""
+        if isinstance(happening, Credited):
+            self._credited.set()
+            return
+        if not (isinstance(happening, Data) and happening.fin and not happening.data):
+            self._inbox.append(happening)
+        self._finished = self._finished or happening.fin
+        self._arrived.set()
+
+    def end(self, error: Exception) -> None:
+        """Say that nothing more will come; what arrived before is still received."""
+        self._ended = self._ended or error
+        self._arrived.set()
+        self._credited.set()
+
+
+class Channel:
+    """One connection, owned by the task that runs `run`.
+
+    Args:
+        transport: the bytes; closed when the channel ends.
+        host: whether this is the host's end.
+        on_open: called for each stream the other side opens; None refuses them all.
+    """
+
+    def __init__(
+        self,
+        transport: ByteTransport,
+        *,
+        host: bool,
+        on_open: Callable[[Stream], None] | None = None,
+    ) -> None:
+        self.session = Session(host=host)
+        self._transport = transport
+        self._on_open = on_open
+        self._streams: dict[int, Stream] = {}
+        self._closed: Exception | None = None
+
+    async def run(self) -> None:
+        """Read until the other side ends the connection.
+
+        Raises:
+            WireError: the other side broke a rule. The connection is closed by then.
+        """
+        reason: Exception = ChannelClosed("the connection ended")
+        try:
+            while data := await self._transport.read():
+                for happening in self.session.feed(data):
+                    self._dispatch(happening)
+        except WireError as error:
+            reason = error
+            raise
+        finally:
+            self.close(reason)
+
+    def close(self, reason: Exception) -> None:
+        """End the connection and every stream on it; calling it again does nothing."""
+        if self._closed is not None:
+            return
+        self._closed = reason
+        self._transport.close()
+        for stream in self._streams.values():
+            stream.end(reason if isinstance(reason, ChannelClosed) else ChannelClosed(str(reason)))
+        self._streams.clear()
+
+    async def open(self, request: dict[str, Any], *, fin: bool = False) -> Stream:
+        """Open a stream with a request.
+
+        Raises:
+            ValueError: the request is larger than a frame.
+            ChannelClosed: the connection is over.
+        """
+        if self._closed is not None:
+            raise ChannelClosed(str(self._closed))
+        number, frame = self.session.open(request, fin=fin)
+        stream = Stream(self, number, request)
+        self._streams[number] = stream
+        await self.put(frame)
+        return stream
+
+    async def put(self, frame: bytes) -> None:
+        """Send an encoded frame."""
+        if self._closed is not None:
+            raise ChannelClosed(str(self._closed))
+        self._transport.write(frame)
+        await self._transport.drain()
+
+    def give_up(self, stream: Stream, code: str, message: str) -> None:
+        """Reset one stream from this end."""
+        self._streams.pop(stream.number, None)
+        if self._closed is None:
+            self._transport.write(self.session.reset(stream.number, code, message))
+
+    def retire(self, stream: Stream) -> None:
+        """Forget a stream that both sides are done with; its inbox lives on with its reader."""
+        if self.session.over(stream.number):
+            self._streams.pop(stream.number, None)
+
+    def _dispatch(self, happening: Happening) -> None:
+        if isinstance(happening, Opened):
+            self._accept(happening)
+            return
+        stream = self._streams.get(happening.stream)
+        if stream is None:
+            return
+        if isinstance(happening, Reset):
+            del self._streams[happening.stream]
+            self._transport.write(happening.reply)
+            stream.end(StreamReset(happening.code, happening.message))
+            return
+        stream.deliver(happening)
+        self.retire(stream)
+
+    def _accept(self, opened: Opened) -> None:
+        if self._on_open is None:
+            raise WireError("this end takes no requests")
+        stream = Stream(self, opened.stream, opened.request)
+        stream._finished = opened.fin  # noqa: SLF001 -- a channel makes its streams
+        self._streams[opened.stream] = stream
+        self._on_open(stream)
