@@ -7,7 +7,7 @@ channel that ends, for whatever reason, ends every stream with `ChannelClosed`.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from forge_guest.wire.frames import WireError
 from forge_guest.wire.session import (
@@ -66,6 +66,7 @@ class Stream:
         self._finished = False
         self._arrived = asyncio.Event()
         self._credited = asyncio.Event()
+        self._over = asyncio.Event()
 
     async def send(self, lane: int, data: bytes) -> None:
         """Send bytes on a lane, waiting for credit.
@@ -115,6 +116,17 @@ class Stream:
             await self._channel.put(frame)
         return item
 
+    async def given_up(self) -> NoReturn:
+        """Wait until the stream is over before its time, and raise why.
+
+        Raises:
+            StreamReset, ChannelClosed: the stream is over.
+        """
+        while self._ended is None:
+            self._over.clear()
+            await self._over.wait()
+        raise self._ended
+
     def reset(self, code: str, message: str) -> None:
         """Give the stream up; nothing more arrives on it."""
         self._channel.give_up(self, code, message)
@@ -143,6 +155,7 @@ class Stream:
         self._ended = self._ended or error
         self._arrived.set()
         self._credited.set()
+        self._over.set()
 
 
 class Channel:

@@ -1,0 +1,29 @@
+"""Process 1 of the machine: mounts what is needed, then answers the host until it goes away.
+
+When this process ends the kernel panics and, told so on its command line, restarts, which ends the
+machine: an agent that fails is a machine that is gone, never one half alive.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from forge_guest import cgroups, mounts
+from forge_guest.serve import serve
+
+PORT = "/dev/vport0p1"
+
+
+def main() -> None:
+    """Set up the machine and serve."""
+    options = Path("/proc/cmdline").read_text().split()
+    kind = next((word[12:] for word in options if word.startswith("forge.rootfs=")), "erofs")
+    # The agent is the last process the kernel may kill when memory runs out.
+    Path("/proc/self/oom_score_adj").write_text("-1000")
+    mounts.loopback_up()
+    mounts.mount_root(kind)
+    cgroups.set_up()
+    os.chdir("/")
+    asyncio.run(serve(PORT))
+    sys.exit(1)

@@ -1,0 +1,163 @@
+"""Turns values into MIME bundles, as Jupyter does, and shows figures that are left open.
+
+A bundle maps a MIME type to text: binary types are base64, JSON types are JSON text. A type that
+would be too large is left out and named in the bundle's `text/plain`, never dropped silently.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+MAX_TYPE = 8 * 1024 * 1024
+"""Characters of one MIME type."""
+
+MAX_TABLE_ROWS = 200
+TABLE = "application/vnd.dataresource+json"
+PLOTLY = "application/vnd.plotly.v1+json"
+
+_METHODS = (
+    ("_repr_html_", "text/html"),
+    ("_repr_markdown_", "text/markdown"),
+    ("_repr_latex_", "text/latex"),
+    ("_repr_svg_", "image/svg+xml"),
+    ("_repr_png_", "image/png"),
+    ("_repr_jpeg_", "image/jpeg"),
+    ("_repr_json_", "application/json"),
+)
+
+_show: list[Callable[[dict[str, str]], None]] = []
+
+
+def install(send: Callable[[dict[str, str]], None], names: dict[str, Any]) -> None:
+    """Make `display(...)` known to a person's code and let figures be shown."""
+    _show[:] = [send]
+    names["display"] = display
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        setattr(pyplot, "show", lambda *_, **__: show_figures())  # noqa: B010
+    plotly_io = sys.modules.get("plotly.io")
+    if plotly_io is not None:
+        setattr(plotly_io, "show", lambda figure, *_, **__: show(figure))  # noqa: B010
+        base = sys.modules.get("plotly.basedatatypes")
+        if base is not None:
+            base.BaseFigure.show = lambda figure, *_, **__: show(figure)
+
+
+def display(*values: Any) -> None:
+    """Show values in the conversation."""
+    for value in values:
+        show(value)
+
+
+def show(value: Any) -> None:
+    """Show one value."""
+    _show[0](clip(bundle(value)))
+
+
+def show_figures() -> None:
+    """Show every open matplotlib figure, and close it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    for number in pyplot.get_fignums():
+        figure = pyplot.figure(number)
+        if figure.get_axes() or figure.texts or figure.images:
+            _show[0](clip({"image/png": _png(figure), "text/plain": repr(figure)}))
+        pyplot.close(figure)
+
+
+def bundle(value: Any) -> dict[str, str]:
+    """A value as a MIME bundle; `text/plain` is always there."""
+    data = {"text/plain": _safely(lambda: repr(value)) or f"<{type(value).__name__}>"}
+    kind = _module(value)
+    if kind.startswith("plotly.") and hasattr(value, "to_json"):
+        # Plotly's own HTML carries four megabytes of JavaScript; a viewer has it already.
+        return data | _some(PLOTLY, _safely(value.to_json))
+    if kind.startswith("matplotlib.") and hasattr(value, "savefig"):
+        return data | _some("image/png", _safely(lambda: _png(value)))
+    whole = _safely(lambda: value._repr_mimebundle_(include=None, exclude=None))
+    if isinstance(whole, tuple):
+        whole = whole[0]
+    if isinstance(whole, dict):
+        return data | {str(mime): _text(content) for mime, content in whole.items()}
+    return data | _own_reprs(value) | _data_of(value, kind)
+
+
+def _own_reprs(value: Any) -> dict[str, str]:
+    data: dict[str, str] = {}
+    if not isinstance(value, type):
+        for method, mime in _METHODS:
+            if hasattr(value, method):
+                data |= _some(mime, _safely(getattr(value, method)))
+    return data
+
+
+def _data_of(value: Any, kind: str) -> dict[str, str]:
+    if kind.startswith("pandas.") and type(value).__name__ == "DataFrame":
+        return _some(TABLE, _safely(lambda: _table(value)))
+    if isinstance(value, (dict, list)):
+        return _some("application/json", _safely(lambda: json.dumps(value, allow_nan=False)))
+    return {}
+
+
+def clip(data: dict[str, str]) -> dict[str, str]:
+    """The bundle without what is too large, which is named in its text."""
+    kept = {mime: text for mime, text in data.items() if len(text) <= MAX_TYPE}
+    plain = kept.get("text/plain", data.get("text/plain", "")[:MAX_TYPE])
+    marks = [
+        f"… [clipped: {mime} has {len(text)} characters; the limit is {MAX_TYPE}] …"
+        for mime, text in data.items()
+        if mime not in kept
+    ]
+    return kept | {"text/plain": "\n".join([plain, *marks])}
+
+
+def warm_up() -> None:
+    """Draw and print once, so that what loads late is loaded before contexts are forked."""
+    pyplot, pandas = sys.modules.get("matplotlib.pyplot"), sys.modules.get("pandas")
+    if pandas is not None:
+        frame = pandas.DataFrame({"a": [1.5, 2.0], "b": ["x", "y"]})
+        bundle(frame)
+        bundle(frame.groupby("b").a.sum())
+        bundle(frame.describe())
+        pandas.read_csv(io.StringIO(frame.to_csv(index=False)))
+    if pyplot is not None and pandas is not None:
+        pandas.Series([1, 2], index=["x", "y"]).plot(kind="bar")
+        pyplot.title("x")
+        bundle(pyplot.gcf())
+        pyplot.close("all")
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _table(frame: Any) -> str:
+    return str(frame.head(MAX_TABLE_ROWS).to_json(orient="table", default_handler=str))
+
+
+def _module(value: Any) -> str:
+    return str(type(value).__module__) + "."
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, bytes):
+        return base64.b64encode(content).decode()
+    return content if isinstance(content, str) else json.dumps(content, default=str)
+
+
+def _some(mime: str, content: Any) -> dict[str, str]:
+    return {} if content is None else {mime: _text(content)}
+
+
+def _safely(make: Callable[[], Any]) -> Any:
+    """What `make` returns, or None where a person's object fails at it in any way."""
+    with contextlib.suppress(Exception):
+        return make()
+    return None

@@ -1,0 +1,26 @@
+"""Fresh randomness for every generator that lives in this process.
+
+A fork or a restored copy of a machine repeats whatever its generators would have said next. The
+kernel's generator has been renewed by then; everything here draws from it.
+"""
+
+import os
+import random
+import sys
+
+
+def renew() -> None:
+    """Reseed what is loaded; what is not loaded seeds itself from the kernel when it is."""
+    random.seed(os.urandom(64))
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.__dict__["_name_sequence"] = None  # it holds a generator
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid.__dict__.update(_node=None, _last_timestamp=None)  # uuid1's host part and clock
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        ssl.RAND_add(os.urandom(64), 64.0)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(list(os.urandom(624)))

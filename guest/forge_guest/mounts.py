@@ -1,0 +1,105 @@
+"""Puts the template's root together: a read-only image below, a writable disk above.
+
+    /mnt/lower  the template's image, read-only
+    /mnt/data   the machine's own disk (ext4); its size is the quota
+    /mnt/root   both, as one tree: what commands and code see as /
+
+The agent's own root stays outside; only its interpreter folder is shown inside, read-only.
+"""
+
+import fcntl
+import os
+import shutil
+import socket
+import struct
+from pathlib import Path
+
+from forge_guest.linux import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
+
+ROOT = "/mnt/root"
+HOME = "/home/user"
+UID = GID = 1000
+
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+def disk(serial: str) -> str:
+    """The device of the disk with this serial.
+
+    Raises:
+        FileNotFoundError: no disk has it.
+    """
+    for entry in Path("/sys/block").glob("vd*"):
+        if (entry / "serial").read_text().strip() == serial:
+            return f"/dev/{entry.name}"
+    raise FileNotFoundError(f"no disk with serial {serial}")
+
+
+def mount_root(kind: str) -> None:
+    """Mount the template's root, its devices and its own view of the kernel."""
+    mount("tmpfs", "/mnt", "tmpfs", 0, "size=64k,mode=755")
+    for name in ("lower", "data", "root"):
+        Path("/mnt", name).mkdir()
+    mount(disk("forge-root"), "/mnt/lower", kind, MS_RDONLY)
+    mount(disk("forge-data"), "/mnt/data", "ext4", MS_NOSUID | MS_NODEV, "noatime")
+    for name in ("upper", "work"):
+        Path("/mnt/data", name).mkdir(mode=0o755, exist_ok=True)
+    mount(
+        "overlay",
+        ROOT,
+        "overlay",
+        0,
+        "lowerdir=/mnt/lower,upperdir=/mnt/data/upper,workdir=/mnt/data/work",
+    )
+    mount("proc", f"{ROOT}/proc", "proc", MS_NOSUID | MS_NODEV)
+    mount("sysfs", f"{ROOT}/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_RDONLY)
+    mount("tmpfs", f"{ROOT}/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=16m,mode=755")
+    _make_devices()
+    _show_interpreter()
+    home = Path(ROOT + HOME)
+    home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    os.chown(home, UID, GID)
+    Path(ROOT, "tmp").chmod(0o1777)
+
+
+def _make_devices() -> None:
+    dev = Path(ROOT, "dev")
+    mount("tmpfs", str(dev), "tmpfs", MS_NOSUID, "size=64k,mode=755")
+    for name in _DEVICES:
+        real = Path("/dev", name).stat()
+        os.mknod(dev / name, real.st_mode | 0o666, real.st_rdev)
+        (dev / name).chmod(0o666)
+    for name in ("pts", "shm"):
+        (dev / name).mkdir()
+    mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "size=64m,mode=1777")
+    for link, target in (
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ):
+        (dev / link).symlink_to(target)
+
+
+def _show_interpreter() -> None:
+    source = str(Path(__file__).parent / "interpreter")
+    target = f"{ROOT}/run/forge/forge_guest/interpreter"
+    Path(target).mkdir(parents=True)
+    mount(source, target, "", MS_BIND)
+    mount(source, target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID)
+
+
+def loopback_up() -> None:
+    """Bring `lo` up, so programs in the machine can talk to each other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14s", b"lo", 0, b"")
+        flags = struct.unpack("16sH14s", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", flags | _IFF_UP, b""))
+
+
+def disk_free() -> int:
+    """Bytes that a person's files may still take."""
+    return shutil.disk_usage("/mnt/data").free

@@ -1,0 +1,86 @@
+"""Answers the host: one task per stream, one verb per request."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+from forge_guest import cgroups, facts
+from forge_guest.commands import Commands
+from forge_guest.contexts import Interpreter
+from forge_guest.files import Files
+from forge_guest.processes import Reaper
+from forge_guest.refusal import Refused
+from forge_guest.transport import PortTransport
+from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
+
+VERSION = 1
+"""Of the verbs; the host refuses an agent with another."""
+
+Verb = Callable[[Stream], Awaitable[None]]
+
+
+class Agent:
+    """The machine's side of every verb."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self._tasks = tasks
+        reaper = Reaper()
+        self._env: dict[str, str] = {}
+        self._interpreter = Interpreter(reaper)
+        commands, files = Commands(reaper, self._env), Files()
+        self._verbs: dict[str, Verb] = {
+            "ping": self._ping,
+            "prepare": self._prepare,
+            "restore": self._restore,
+            "exec": commands.exec,
+            "code": self._interpreter.run,
+            "write": files.write,
+            "read": files.read,
+            "list": files.list,
+        }
+
+    def accept(self, stream: Stream) -> None:
+        """Start answering a stream."""
+        self._tasks.create_task(self._answer(stream))
+
+    async def _answer(self, stream: Stream) -> None:
+        verb = self._verbs.get(str(stream.request.get("verb")))
+        try:
+            if verb is None:
+                raise Refused("refused", f"no verb {stream.request.get('verb')!r}")
+            await verb(stream)
+        except Refused as refusal:
+            stream.reset(refusal.code, refusal.message)
+        except (StreamReset, ChannelClosed):
+            return
+        except (OSError, ValueError, KeyError, TypeError, LookupError, TimeoutError) as error:
+            stream.reset("refused", f"{type(error).__name__}: {error}")
+
+    async def _ping(self, stream: Stream) -> None:
+        await stream.message({"version": VERSION, "uptime_s": time.monotonic()}, fin=True)
+
+    async def _prepare(self, stream: Stream) -> None:
+        """Before a template is saved: load the interpreter, then say what people may use."""
+        request = stream.request
+        self._env.update({str(key): str(value) for key, value in request["env"].items()})
+        failures = []
+        if request["interpreter"]:
+            failures = await self._interpreter.start(list(request["preload"]), self._env)
+        cgroups.limit(int(request["processes"]))
+        os.sync()
+        await stream.message({"failures": failures}, fin=True)
+
+    async def _restore(self, stream: Stream) -> None:
+        facts.apply(stream.request)
+        await self._interpreter.renew()
+        await stream.message({"restored": True}, fin=True)
+
+
+async def serve(port: str) -> None:
+    """Answer the host until it goes away or breaks the wire's rules."""
+    transport = PortTransport(port)
+    async with asyncio.TaskGroup() as tasks:
+        agent = Agent(tasks)
+        channel = Channel(transport, host=False, on_open=agent.accept)
+        await channel.run()
