@@ -29,3 +29,13 @@ class Usage(BaseModel):
     def total_tokens(self) -> int:
         """Input and output together: what a token cap counts."""
         return self.input_tokens + self.output_tokens
+
+
+_BYTES_PER_TOKEN = 3
+"""Low on purpose: English prose has about 4 bytes a token, code and JSON about 3."""
+
+
+def estimate_tokens(text: str) -> int:
+    """How many tokens `text` comes to at most, nearly always: a guess for caps, never for bills."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return -(-size // _BYTES_PER_TOKEN)
