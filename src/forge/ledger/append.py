@@ -1,0 +1,138 @@
+"""Writing the ledger: one appender per run, held by the run's driver alone.
+
+`append` returns when the records are durable (see `forge.store.database` for what that means), and
+nothing may be shown to anyone before. Records are numbered from 1 without gaps. A second appender
+for the same run finds its number taken and is refused: whoever lost is told, and nothing of the
+winner's is overwritten. After `run.finished` nothing more can be appended.
+
+An appender holds nothing open between calls. A call that is cancelled or fails leaves the appender
+unusable, because whether its records are there is then unknown; let it end, in a task of its own.
+"""
+
+from typing import Final
+
+from sqlalchemy import insert, update
+
+from forge.clock import Clock
+from forge.errors import ForgeError, LedgerUnwritable
+from forge.events import AnyEvent, Record, RunFinished, RunStarted
+from forge.ids import RunId
+from forge.ledger.chain import GENESIS, canonical, link, stamp
+from forge.store.database import Database
+from forge.store.tables import EVENTS, RUNS
+
+TITLE_LENGTH: Final = 200
+RUNNING: Final = "running"
+
+
+class Appender:
+    """The end of one run's chain. Made by `LedgerWriter`. Appending nothing does nothing."""
+
+    def __init__(
+        self, database: Database, clock: Clock, run_id: RunId, head: Record | None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._run_id = run_id
+        self._seq = head.seq if head else 0
+        self._hash = head.hash if head else GENESIS
+        self._closed = head is not None and isinstance(head.event, RunFinished)
+
+    async def append(self, *events: AnyEvent) -> tuple[Record, ...]:
+        """Make the events durable, in order and all or none; returns them in their places.
+
+        Raises:
+            LedgerUnwritable: they are not durable, the run is over, or another appender has
+                written to this run; this appender is of no more use.
+        """
+        return await self._write(events, row=None)
+
+    async def _write(
+        self, events: tuple[AnyEvent, ...], row: dict[str, str] | None
+    ) -> tuple[Record, ...]:
+        if not events:
+            return ()
+        if self._closed:
+            raise LedgerUnwritable(f"Nothing can be appended to the run {self._run_id} any more.")
+        records, rows = self._chain(events)
+        self._closed = True  # until the outcome is known
+        try:
+            async with self._database.writing() as connection:
+                if row is not None:
+                    await connection.execute(insert(RUNS).values(row))
+                await connection.execute(insert(EVENTS), rows)
+                last = records[-1]
+                if isinstance(last.event, RunFinished):
+                    await connection.execute(
+                        update(RUNS)
+                        .where(RUNS.c.id == self._run_id)
+                        .values(status=last.event.status, finished_at=stamp(last.at))
+                    )
+        except LedgerUnwritable:
+            raise
+        except ForgeError as error:
+            raise LedgerUnwritable(error.message, hint=error.hint) from error
+        self._seq, self._hash = last.seq, last.hash
+        self._closed = isinstance(last.event, RunFinished)
+        return records
+
+    def _chain(
+        self, events: tuple[AnyEvent, ...]
+    ) -> tuple[tuple[Record, ...], list[dict[str, str | int]]]:
+        records: list[Record] = []
+        rows: list[dict[str, str | int]] = []
+        seq, prev = self._seq, self._hash
+        for event in events:
+            seq, at = seq + 1, self._clock.now()
+            kept, text = canonical(event)
+            digest = link(self._run_id, seq, stamp(at), text, prev)
+            rows.append(
+                {
+                    "run_id": self._run_id,
+                    "seq": seq,
+                    "at": stamp(at),
+                    "type": event.type,
+                    "body": text,
+                    "prev": prev,
+                    "hash": digest,
+                }
+            )
+            records.append(
+                Record(run_id=self._run_id, seq=seq, at=at, event=kept, prev=prev, hash=digest)
+            )
+            prev = digest
+        return tuple(records), rows
+
+
+class LedgerWriter:
+    """Where appenders come from."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def begin(
+        self, run_id: RunId, owner: str, started: RunStarted
+    ) -> tuple[Appender, Record]:
+        """Open a new run's ledger with its first event.
+
+        Raises:
+            LedgerUnwritable: it could not be made durable, or the run exists.
+        """
+        appender = Appender(self._database, self._clock, run_id, None)
+        row = {
+            "id": run_id,
+            "created_at": stamp(self._clock.now()),
+            "owner": owner,
+            "model": started.model,
+            "title": " ".join(started.prompt.split())[:TITLE_LENGTH],
+            "status": RUNNING,
+        }
+        records = await appender._write((started,), row)  # noqa: SLF001 - its own maker
+        return appender, records[0]
+
+    def resume(self, run_id: RunId, head: Record) -> Appender:
+        """Go on after `head`, the last record read. If it is not the last any more, the first
+        append is refused.
+        """
+        return Appender(self._database, self._clock, run_id, head)

@@ -1,0 +1,157 @@
+"""Reading the ledger: lists of runs, a run's records, and the check of its chain.
+
+Every read checks what it reads: a record whose hash does not follow from its bytes and the record
+before it is never returned. Readers hold nothing open between calls and never wait for writers.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
+from sqlalchemy import Row, Select, select
+
+from forge.errors import LedgerCorrupt, RunNotFound
+from forge.events import EVENT, Record, RunFinished, RunStatus
+from forge.ids import RunId
+from forge.ledger.chain import GENESIS, link, stamp
+from forge.store.database import Database
+from forge.store.tables import EVENTS, RUNS
+
+ViewStatus = RunStatus | Literal["running"]
+
+
+class RunSummary(NamedTuple):
+    """A run in a list. `title` is the beginning of its prompt."""
+
+    id: RunId
+    created_at: datetime
+    owner: str
+    model: str
+    title: str
+    status: ViewStatus
+    finished_at: datetime | None
+
+
+class LedgerReader:
+    """Reads; never writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def runs(self, *, limit: int = 50, before: RunId | None = None) -> tuple[RunSummary, ...]:
+        """The newest runs first, at most `limit`; `before` goes on after a page's last id."""
+        query = select(RUNS).order_by(RUNS.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(RUNS.c.id < before)
+        return await self._summaries(query)
+
+    async def running(self) -> tuple[RunSummary, ...]:
+        """The runs that have no last event yet, oldest first."""
+        return await self._summaries(
+            select(RUNS).where(RUNS.c.status == "running").order_by(RUNS.c.id)
+        )
+
+    async def find(self, prefix: str) -> RunSummary:
+        """The one run whose id is, or begins with, `prefix`; `run_` may be left out.
+
+        Raises:
+            RunNotFound: there is none, or more than one.
+        """
+        wanted = prefix if prefix.startswith("run_") else f"run_{prefix}"
+        found = await self._summaries(
+            select(RUNS).where(RUNS.c.id.startswith(wanted, autoescape=True)).limit(2)
+        )
+        exact = [run for run in found if run.id == wanted]
+        if exact or len(found) == 1:
+            return (exact or found)[0]
+        if found:
+            raise RunNotFound(f"More than one run's id begins with {prefix[:80]!r}.")
+        raise RunNotFound(f"There is no run {prefix[:80]!r}.")
+
+    async def records(self, run_id: RunId, *, after: int = 0) -> tuple[Record, ...]:
+        """A run's records numbered above `after`, in order, each checked against the one before.
+
+        Raises:
+            RunNotFound: there is no such run.
+            LedgerCorrupt: they do not match their chain; says which record.
+        """
+        _, rows = await self._fetch(run_id, after)
+        return _checked(run_id, after, rows)
+
+    async def verify(self, run_id: RunId) -> int:
+        """Check a run's whole chain and its end; returns how many records it has.
+
+        Raises:
+            RunNotFound: there is no such run.
+            LedgerCorrupt: a record was changed, left out, or cut off the end.
+        """
+        status, rows = await self._fetch(run_id, 0)
+        records = _checked(run_id, 0, rows)
+        over = bool(records) and isinstance(records[-1].event, RunFinished)
+        if not records or over != (status != "running"):
+            raise LedgerCorrupt(
+                f"The run {run_id} is listed as {status}, but its ledger ends at record "
+                f"{len(records)}."
+            )
+        return len(records)
+
+    async def _fetch(self, run_id: RunId, after: int) -> tuple[str, Sequence[Row[Any]]]:
+        """The run's status and its rows from `after` on, as they are at one moment."""
+        query = (
+            select(EVENTS)
+            .where(EVENTS.c.run_id == run_id, EVENTS.c.seq >= after)
+            .order_by(EVENTS.c.seq)
+        )
+        async with self._database.reading() as connection:
+            status = await connection.scalar(select(RUNS.c.status).where(RUNS.c.id == run_id))
+            if status is None:
+                raise RunNotFound(f"There is no run {run_id[:80]!r}.")
+            return status, (await connection.execute(query)).all()
+
+    async def _summaries(self, query: Select[Any]) -> tuple[RunSummary, ...]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(
+            RunSummary(
+                id=RunId(row.id),
+                created_at=datetime.fromisoformat(row.created_at),
+                owner=row.owner,
+                model=row.model,
+                title=row.title,
+                status=row.status,
+                finished_at=datetime.fromisoformat(row.finished_at) if row.finished_at else None,
+            )
+            for row in rows
+        )
+
+
+def _checked(run_id: RunId, after: int, rows: Sequence[Row[Any]]) -> tuple[Record, ...]:
+    """The records above `after`; the row at `after` itself, where given, anchors the chain."""
+    records: list[Record] = []
+    seq, prev = (0, GENESIS) if after == 0 else (after - 1, None)
+    for row in rows:
+        seq += 1
+        if row.seq != seq:
+            raise LedgerCorrupt(f"The run {run_id} has no record {seq}.")
+        if prev is not None and row.prev != prev:
+            raise LedgerCorrupt(f"Record {seq} of the run {run_id} does not follow the one before.")
+        if link(run_id, seq, row.at, row.body, row.prev) != row.hash:
+            raise LedgerCorrupt(f"Record {seq} of the run {run_id} was changed.")
+        prev = row.hash
+        if seq > after:
+            records.append(_record(run_id, row))
+    return tuple(records)
+
+
+def _record(run_id: RunId, row: Row[Any]) -> Record:
+    try:
+        event, at = EVENT.validate_json(row.body), datetime.fromisoformat(row.at)
+    except (ValidationError, ValueError) as error:
+        raise LedgerCorrupt(
+            f"Record {row.seq} of the run {run_id} holds what this version of Forge cannot read.",
+            hint="Use the version of Forge that wrote it.",
+        ) from error
+    if event.type != row.type or stamp(at) != row.at:
+        raise LedgerCorrupt(f"Record {row.seq} of the run {run_id} was changed.")
+    return Record(run_id=run_id, seq=row.seq, at=at, event=event, prev=row.prev, hash=row.hash)

@@ -1,0 +1,54 @@
+"""Bringing a database to the newest shape, at open, safely with others opening at once.
+
+The caller holds the write lock (`BEGIN IMMEDIATE`), so of several openers one migrates and the
+rest find it done. Alembic is imported only when there is something to do: it takes longer to load
+than everything else about opening.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from forge.errors import LedgerError
+
+HEAD = "0001_run_ledger"
+"""The newest revision; a test compares it with the files."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision the database is at; None for a fresh one."""
+    known = connection.execute(
+        text("SELECT 1 FROM sqlite_master WHERE type='table' AND name='alembic_version'")
+    ).first()
+    if known is None:
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+    return None if row is None else str(row[0])
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to `HEAD`, inside the caller's transaction.
+
+    Raises:
+        LedgerError: the database was written by a newer Forge.
+    """
+    current = revision_of(connection)
+    if current == HEAD:
+        return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise LedgerError(
+            f"The database is at revision {current!r}, which this version of Forge does not know.",
+            hint="Use the newer Forge that wrote it, or point FORGE_HOME at another folder.",
+        )
+    command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""The database's history, one file in `versions/` per change, run by `forge.store.migrate`."""

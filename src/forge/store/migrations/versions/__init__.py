@@ -1,0 +1,1 @@
+"""The changes, in order; each file is named after what it adds."""
