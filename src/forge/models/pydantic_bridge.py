@@ -124,7 +124,11 @@ class BridgedModel:
         opening = direct.model_request_stream(
             self._inner,
             [_message(message, self._provider) for message in request.messages],
-            model_settings=settings.ModelSettings(max_tokens=request.max_tokens),
+            model_settings=settings.ModelSettings(
+                max_tokens=request.max_tokens,
+                # Else pydantic-ai puts a paragraph of its own before the system prompt.
+                framing_announcement="never",
+            ),
             model_request_parameters=_parameters(request),
         )
         async with AsyncExitStack() as stack:
@@ -281,6 +285,8 @@ def _parameters(request: ModelRequest) -> models.ModelRequestParameters:
                 name=tool.name,
                 description=tool.description,
                 parameters_json_schema=tool.parameters,
+                # Not guessed from the schema: a strict tool's schema would be rewritten.
+                strict=False,
             )
             for tool in request.tools
         ],
