@@ -359,12 +359,13 @@ def _outcome(done: Any) -> dict[str, Any]:
     }
 
 
-def _fit(text: str, most: int) -> str:
+def _fit(whole: str, most: int) -> str:
     """Clip until the text takes at most so many bytes of JSON: the last message is one frame."""
-    size, keep = len(text), len(text)
+    text, keep = whole, len(whole)
     while len(json.dumps(text)) > most:
         keep //= 2
-        text = f"{text[: keep // 2]}\n… [clipped: {size} characters] …\n{text[-(keep // 2) :]}"
+        head, tail = whole[: keep // 2], whole[len(whole) - keep // 2 :]
+        text = f"{head}\n… [clipped: {len(whole)} characters] …\n{tail}"
     return text
 
 

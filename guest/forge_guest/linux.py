@@ -14,7 +14,7 @@ _OPEN_HOW = struct.Struct("=QQQ")
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """Mount a filesystem, as mount(2) does.
+    """Put a filesystem in its place.
 
     Raises:
         OSError: the kernel refused.

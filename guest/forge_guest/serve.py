@@ -11,8 +11,8 @@ from forge_guest.contexts import Interpreter
 from forge_guest.files import Files
 from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused
-from forge_guest.transport import PortTransport
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
+from forge_guest.wire.transport import FdTransport
 
 VERSION = 1
 """Of the verbs; the host refuses an agent with another."""
@@ -79,7 +79,7 @@ class Agent:
 
 async def serve(port: str) -> None:
     """Answer the host until it goes away or breaks the wire's rules."""
-    transport = PortTransport(port)
+    transport = FdTransport(os.open(port, os.O_RDWR | os.O_CLOEXEC))
     async with asyncio.TaskGroup() as tasks:
         agent = Agent(tasks)
         channel = Channel(transport, host=False, on_open=agent.accept)

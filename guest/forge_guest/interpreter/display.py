@@ -8,13 +8,15 @@ import base64
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
-MAX_TYPE = 8 * 1024 * 1024
+MAX_TYPE = 4 * 1024 * 1024
 """Characters of one MIME type."""
 
+_MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 MAX_TABLE_ROWS = 200
 TABLE = "application/vnd.dataresource+json"
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -106,6 +108,7 @@ def _data_of(value: Any, kind: str) -> dict[str, str]:
 
 def clip(data: dict[str, str]) -> dict[str, str]:
     """The bundle without what is too large, which is named in its text."""
+    data = {mime: text for mime, text in data.items() if _MIME.fullmatch(mime)}
     kept = {mime: text for mime, text in data.items() if len(text) <= MAX_TYPE}
     plain = kept.get("text/plain", data.get("text/plain", "")[:MAX_TYPE])
     marks = [

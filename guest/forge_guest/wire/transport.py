@@ -1,4 +1,4 @@
-"""The virtio-serial port as a byte transport: a character device that never blocks the agent."""
+"""Any file descriptor as a byte transport: a host's socket, a guest's serial port."""
 
 import asyncio
 import os
@@ -7,15 +7,16 @@ _READ = 64 * 1024
 _HIGH_WATER = 256 * 1024
 
 
-class PortTransport:
-    """Owns the port's file descriptor.
+class FdTransport:
+    """Owns a descriptor that can be read, written and polled; it is made non-blocking.
 
     Args:
-        path: the device, `/dev/virtio-ports/…` or `/dev/vport0p1`.
+        fd: the descriptor; closed by `close`.
     """
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
         self._loop = asyncio.get_running_loop()
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
@@ -24,16 +25,19 @@ class PortTransport:
         self._loop.add_reader(self._fd, self._readable.set)
 
     async def read(self) -> bytes:
-        """Some bytes; b'' once the host has gone."""
-        while True:
+        """Some bytes; b'' once the other side has gone."""
+        while self._fd >= 0:
             try:
                 return os.read(self._fd, _READ)
             except BlockingIOError:
                 self._readable.clear()
+            except ConnectionError:
+                break
             await self._readable.wait()
+        return b""
 
     def write(self, data: bytes) -> None:
-        """Send now what the port takes, and keep the rest."""
+        """Send now what fits, and keep the rest; after the end, nothing is sent."""
         if not self._pending:
             data = data[self._try(data) :]
         if data:
@@ -47,7 +51,7 @@ class PortTransport:
         await self._writable.wait()
 
     def close(self) -> None:
-        """Give the port back; calling it again does nothing."""
+        """Give the descriptor back; calling it again does nothing."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
@@ -64,9 +68,11 @@ class PortTransport:
             self._writable.set()
 
     def _try(self, data: bytes) -> int:
-        if not data:
-            return 0
+        if not data or self._fd < 0:
+            return len(data)
         try:
             return os.write(self._fd, data)
         except BlockingIOError:
             return 0
+        except ConnectionError:
+            return len(data)  # the reader learns of the end; what was under way is lost either way

@@ -1,0 +1,154 @@
+"""What a guest answers, checked and turned into values. Pure: nothing here acts on anything.
+
+A guest is hostile: each function raises `Malformed` for whatever is not exactly what the verb
+promises, and the caller destroys the machine.
+"""
+
+import json
+import math
+import re
+import struct
+from typing import Any, TypeGuard, cast
+
+from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
+from forge.sandbox.base import CodeError, CodeResult, ExecResult, FileInfo, MimeBundle
+from forge_guest.wire.channel import StreamReset
+
+MAX_LISTING = 64 * 1024 * 1024
+"""Bytes: ten thousand of the longest paths."""
+
+_MAX_RECORD = 64 * 1024 * 1024
+_MAX_ENTRIES = 10_001
+_LENGTH = struct.Struct(">I")
+_MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
+_KINDS = ("file", "directory", "symlink", "other")
+_STATUSES = ("ok", "error", "timeout", "crashed")
+
+
+class Malformed(Exception):
+    """An answer that is not what its verb promises."""
+
+
+def refusal(reset: StreamReset) -> ForgeError:
+    """The error for a request that the agent refused."""
+    message = f"the machine refused: {reset.message[:500]}"
+    if reset.code == "not_found":
+        return FileNotFound(message)
+    if reset.code == "quota":
+        return QuotaExceeded("the machine's disk is full; nothing of the file was kept")
+    return GuestRefused(message)
+
+
+def exec_result(value: dict[str, Any]) -> ExecResult:
+    """How a command ended."""
+    exit_code, signal = value.get("exit_code"), value.get("signal")
+    for number in (exit_code, signal):
+        if number is not None and not (_whole(number) and 0 <= number <= 255):
+            raise Malformed("an exit code or signal that is none")
+    if (exit_code is None) == (signal is None):
+        raise Malformed("a command that ended in two ways or none")
+    return ExecResult(exit_code, signal, _flag(value, "timed_out"), _duration(value))
+
+
+def code_result(value: dict[str, Any]) -> CodeResult:
+    """How code ended."""
+    status = value.get("status")
+    if status not in _STATUSES:
+        raise Malformed("code that ended in no known way")
+    error = value.get("error")
+    if error is not None:
+        if not isinstance(error, dict):
+            raise Malformed("an error that is none")
+        words = [error.get(key) for key in ("name", "value", "traceback")]
+        if not all(isinstance(word, str) for word in words):
+            raise Malformed("an error without words")
+        error = CodeError(*(str(word) for word in words))
+    restarted = value.get("restarted", False) is True
+    known = cast("Literal['ok', 'error', 'timeout', 'crashed']", status)
+    return CodeResult(known, _duration(value), error, restarted)
+
+
+def size(value: dict[str, Any]) -> int:
+    """How large a file has become."""
+    number = value.get("size")
+    if not _whole(number) or number < 0:
+        raise Malformed("a size that is none")
+    return number
+
+
+def listing(data: bytes) -> tuple[FileInfo, ...]:
+    """A folder's entries, one JSON object a line."""
+    lines = data.split(b"\n")
+    if len(lines) > _MAX_ENTRIES or lines[-1]:
+        raise Malformed("a listing with too many entries or a broken line")
+    return tuple(_file_info(_object(line)) for line in lines[:-1])
+
+
+class Records:
+    """Puts displays together from a lane's bytes: each has four bytes of length before it."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> list[MimeBundle]:
+        """Take some bytes; returns the displays they complete."""
+        self._pending += data
+        bundles = []
+        while len(self._pending) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            if length > _MAX_RECORD:
+                raise Malformed("a display that is too large")
+            end = _LENGTH.size + length
+            if len(self._pending) < end:
+                break
+            bundles.append(_bundle(_object(bytes(self._pending[_LENGTH.size : end]))))
+            del self._pending[:end]
+        return bundles
+
+
+def _bundle(value: dict[str, Any]) -> MimeBundle:
+    for mime, text in value.items():
+        if not _MIME.fullmatch(mime) or not isinstance(text, str):
+            raise Malformed("a display with a MIME type that is none")
+    return value
+
+
+def _file_info(value: dict[str, Any]) -> FileInfo:
+    path, kind, modified = value.get("path"), value.get("kind"), value.get("modified")
+    size_, mode = value.get("size"), value.get("mode")
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        raise Malformed("a path that is none")
+    if kind not in _KINDS or not _whole(size_) or not _whole(mode):
+        raise Malformed("a file that is none")
+    if not isinstance(modified, (int, float)) or not math.isfinite(modified):
+        raise Malformed("a time that is none")
+    known = cast("Literal['file', 'directory', 'symlink', 'other']", kind)
+    return FileInfo(path, known, size_, mode, float(modified))
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("an answer that is not JSON") from error
+    if not isinstance(value, dict):
+        raise Malformed("an answer that is not an object")
+    return value
+
+
+def _whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _flag(value: dict[str, Any], key: str) -> bool:
+    flag = value.get(key)
+    if not isinstance(flag, bool):
+        raise Malformed(f"{key} is neither true nor false")
+    return flag
+
+
+def _duration(value: dict[str, Any]) -> float:
+    duration = value.get("duration_ms")
+    if not isinstance(duration, (int, float)) or not math.isfinite(duration) or duration < 0:
+        raise Malformed("a duration that is none")
+    return float(duration)

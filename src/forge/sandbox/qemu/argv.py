@@ -1,0 +1,109 @@
+"""QEMU's command line, as a function of values.
+
+QEMU is given open file descriptors, never paths: it needs no right to walk into Forge's folders.
+A clone's devices must match its template's exactly, so both are made here from one list; a clone
+leaves out kernel, initrd and command line, because it is already booted (measured: start to ready
+67 → 38 ms, private memory 49 → 35 MiB).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Accelerator = Literal["kvm", "tcg"]
+
+KERNEL_OPTIONS = (
+    "console=ttyS0",  # into a ring buffer of 64 KiB that QMP can read, for when a boot fails
+    "quiet",
+    "panic=-1",  # the agent is process 1: when it ends, the machine restarts, which ends QEMU
+    "reboot=t",  # by triple fault: the one way that needs no device
+    "mitigations=off",  # inside the guest there is one person; the wall is the machine itself
+    "transparent_hugepage=never",  # huge pages would dirty two megabytes where four KiB change
+    "init_on_alloc=0",
+    "nowatchdog",
+    "random.trust_cpu=on",  # for booting; every restore brings fresh entropy from the host
+    "rcupdate.rcu_expedited=1",
+)
+
+_CPU: dict[Accelerator, str] = {
+    # Ordinary `-cpu host` aborts where nested virtualisation hides MSRs; the probe finds that out.
+    "kvm": "host",
+    "tcg": "max",
+}
+_ACCEL: dict[Accelerator, str] = {"kvm": "kvm", "tcg": "tcg,thread=single,tb-size=64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """Open files that QEMU inherits, by number."""
+
+    qmp: int
+    agent: int
+    memory: int
+    agent_image: int
+    root_image: int
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Open files of what to boot, and the root image's filesystem."""
+
+    kernel: int
+    initrd: int
+    root_kind: str
+
+
+def machine_argv(
+    program: str,
+    accelerator: Accelerator,
+    memory_mib: int,
+    fds: Descriptors,
+    boot: Boot | None,
+) -> list[str]:
+    """The command line of a machine that boots (`boot` given), or waits for a template's state."""
+    return [
+        program,
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-M", "microvm,acpi=on,usb=off,memory-backend=ram0,mem-merge=off,dump-guest-core=off"),
+        *("-accel", _ACCEL[accelerator], "-cpu", _CPU[accelerator], "-smp", "1"),
+        *(
+            "-m",
+            f"{memory_mib}M",
+            "-object",
+            _memory(memory_mib, fds.memory, share=boot is not None),
+        ),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        *("-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", "ringbuf,id=console,size=65536", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=agent,fd={fds.agent}"),
+        *("-device", "virtio-serial-device,id=serial"),
+        *("-device", "virtserialport,bus=serial.0,nr=1,chardev=agent,name=forge"),
+        *_disk("agent", fds.agent_image, writable=False),
+        *_disk("root", fds.root_image, writable=False),
+        *_disk("data", fds.data, writable=True),
+        *(["-incoming", "defer"] if boot is None else _boot(boot)),
+    ]
+
+
+def _memory(size_mib: int, fd: int, *, share: bool) -> str:
+    sharing = "on" if share else "off"
+    path = f"/proc/self/fd/{fd}"
+    return f"memory-backend-file,id=ram0,size={size_mib}M,mem-path={path},share={sharing}"
+
+
+def _disk(name: str, fd: int, *, writable: bool) -> list[str]:
+    # The writable disk dies with its machine, so the host need not flush it: cache=unsafe.
+    mode = "cache=unsafe,discard=unmap,detect-zeroes=unmap" if writable else "readonly=on"
+    return [
+        *("-add-fd", f"fd={fd},set={fd}"),
+        *("-drive", f"if=none,id={name},file=/dev/fdset/{fd},format=raw,{mode}"),
+        *("-device", f"virtio-blk-device,drive={name},serial=forge-{name}"),
+    ]
+
+
+def _boot(boot: Boot) -> list[str]:
+    options = " ".join((*KERNEL_OPTIONS, f"forge.rootfs={boot.root_kind}"))
+    return [
+        *("-kernel", f"/proc/self/fd/{boot.kernel}", "-initrd", f"/proc/self/fd/{boot.initrd}"),
+        *("-append", options),
+    ]

@@ -1,0 +1,142 @@
+"""QMP, QEMU's control protocol, with a deadline on every command.
+
+Device state travels through a pair of sockets whose one end is handed to QEMU over QMP, so the
+VMM needs neither a path nor the right to start a program.
+"""
+
+import asyncio
+import logging
+import socket
+from typing import cast
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from forge.errors import SandboxDied
+
+_COMMAND_S = 10.0  # QMP answers in milliseconds; this is for a host under heavy load
+_STATE_LIMIT = 16 * 1024 * 1024  # device state is about 64 KiB
+_CAPABILITIES: dict[str, object] = {
+    "capabilities": [
+        {"capability": "x-ignore-shared", "state": True},  # memory stays in its own file
+        {"capability": "events", "state": True},
+    ]
+}
+
+# QEMU's library logs every broken connection; Forge reports it as an error of its own.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+class Monitor:
+    """A QMP session over a connected socket; `close` ends it."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._fd_sender = control.dup()
+        self._client = QMPClient("forge")
+
+    async def connect(self) -> None:
+        """Wait for QEMU's greeting.
+
+        Raises:
+            SandboxDied: QEMU ended, or did not answer.
+        """
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                await self._client.connect(self._control)
+        except (QMPError, TimeoutError, OSError) as error:
+            raise SandboxDied(f"QEMU did not answer on its control socket: {error}") from error
+
+    async def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
+        """Run one command.
+
+        Raises:
+            SandboxDied: QEMU refused it, ended, or did not answer.
+        """
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                return await self._client.execute(command, arguments)
+        except ExecuteError as error:
+            raise SandboxDied(f"QEMU refused {command}: {error}") from error
+        except (QMPError, TimeoutError, OSError) as error:
+            raise SandboxDied(f"QEMU did not carry out {command}: {error}") from error
+
+    async def save_state(self) -> bytes:
+        """Stop the machine and return its device state; its memory stays in its own file.
+
+        Raises:
+            SandboxDied: it could not be saved.
+        """
+        await self.execute("stop")
+        await self.execute("migrate-set-capabilities", _CAPABILITIES)
+        ours = await self._hand_over("state")
+        try:
+            await self.execute("migrate", {"uri": "fd:state"})
+            return await self._receive(ours)
+        finally:
+            ours.close()
+
+    async def load_state(self, state: bytes) -> None:
+        """Load a device state into a waiting machine and let it run.
+
+        Raises:
+            SandboxDied: it could not be loaded.
+        """
+        await self.execute("migrate-set-capabilities", _CAPABILITIES)
+        ours = await self._hand_over("state")
+        try:
+            async with asyncio.timeout(_COMMAND_S), asyncio.TaskGroup() as tasks:
+                tasks.create_task(asyncio.get_running_loop().sock_sendall(ours, state))
+                tasks.create_task(self._load())
+        except (ExceptionGroup, TimeoutError, OSError) as error:
+            raise SandboxDied(f"the template's state was not taken: {error}") from error
+        finally:
+            ours.close()
+
+    async def _load(self) -> None:
+        with self._client.listener("MIGRATION") as moves:
+            await self.execute("migrate-incoming", {"uri": "fd:state"})
+            async for move in moves:
+                status = cast("dict[str, str]", move["data"])["status"]
+                if status == "completed":
+                    break
+                if status == "failed":
+                    raise SandboxDied("QEMU could not load the template's state")
+        await self.execute("cont")
+
+    async def _hand_over(self, name: str) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            socket.send_fds(self._fd_sender, [b" "], [theirs.fileno()])
+            await self.execute("getfd", {"fdname": name})
+        return ours
+
+    async def _receive(self, ours: socket.socket) -> bytes:
+        state = bytearray()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                while data := await loop.sock_recv(ours, 65536):
+                    state += data
+                    if len(state) > _STATE_LIMIT:
+                        raise SandboxDied("QEMU's device state is too large")
+        except TimeoutError as error:
+            raise SandboxDied("QEMU did not finish its device state") from error
+        return bytes(state)
+
+    async def console(self) -> str:
+        """The last of what the machine printed on its console, for an error message."""
+        text = await self.execute(
+            "ringbuf-read", {"device": "console", "size": 4096, "format": "utf8"}
+        )
+        return str(text).strip()
+
+    async def close(self) -> None:
+        """End the session; the VMM is not asked to do anything."""
+        try:
+            async with asyncio.timeout(_COMMAND_S):
+                await self._client.disconnect()
+        except (QMPError, TimeoutError, OSError, EOFError):
+            self._control.close()  # the VMM is gone, which is how most sessions end
+        finally:
+            self._fd_sender.close()

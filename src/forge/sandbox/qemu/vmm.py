@@ -1,0 +1,143 @@
+"""One QEMU process: started confined, watched, and never left behind.
+
+It dies with Forge: the kernel kills it when the thread that started it ends (`PR_SET_PDEATHSIG`,
+set by `setpriv`), and what a crash of the kernel's promise would leave is found by the reaper. It
+gets no new privileges, its own unprivileged user id where Forge runs as root, and limits on files,
+memory and core dumps. Its seccomp filter is QEMU's own (`-sandbox`).
+
+Whoever starts a `Vmm` closes it.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.errors import NoSpace, ProgramMissing
+
+PROGRAM = "qemu-system-x86_64"
+
+_UID_BASE = 1_879_100_000  # above every range that Debian and systemd hand out
+_UIDS = 60_000
+GID = _UID_BASE
+"""The group of every VMM where Forge runs as root: it may open a template's memory."""
+
+_ADDRESS_SPACE_MIB = 2048  # QEMU's code, its threads' stacks and the translation buffer
+_KILL_S = 5.0  # SIGKILL takes milliseconds; this is for a host that is out of memory
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to start: the command line, the descriptors it may keep, and where it may write."""
+
+    argv: Sequence[str]
+    fds: Sequence[int]
+    folder: Path
+    memory_mib: int
+    disk_mib: int
+
+
+def find_program(name: str = PROGRAM) -> str:
+    """The path of a program.
+
+    Raises:
+        ProgramMissing: it is not installed.
+    """
+    found = shutil.which(name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise ProgramMissing(f"{name} is not installed, and Forge needs it to run machines")
+    return found
+
+
+def vmm_uid() -> int | None:
+    """A user id for one VMM where Forge runs as root, else None."""
+    return _UID_BASE + 1 + secrets.randbelow(_UIDS) if os.geteuid() == 0 else None
+
+
+class Vmm:
+    """A running QEMU. `ended` is set once it is gone."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.pid = process.pid
+        self.ended = asyncio.Event()
+        self._process = process
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._pidfd = os.pidfd_open(process.pid)
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._process.wait()
+        self.ended.set()
+
+    def why(self) -> str:
+        """Why it ended: its status and the last lines it printed."""
+        code = self._process.returncode
+        how = "is still running" if code is None else f"ended with status {code}"
+        if code is not None and code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        try:
+            said = self._log.read_bytes()[-2000:].decode(errors="replace").strip()
+        except FileNotFoundError:
+            said = ""
+        return f"QEMU {how}" + (f": {said}" if said else "")
+
+    def kill(self) -> None:
+        """End it now; it is gone when `ended` is set."""
+        if not self.ended.is_set():
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """End it and wait until it is gone."""
+        self.kill()
+        async with asyncio.timeout(_KILL_S):
+            await self.ended.wait()
+
+
+def start(what: Start, uid: int | None) -> Vmm:
+    """Start QEMU. Called on the event loop's own thread, whose end is the VMM's end.
+
+    Raises:
+        ProgramMissing: `setpriv`, `prlimit` or QEMU is not installed.
+        NoSpace: the host cannot start a process or open its log.
+    """
+    log = what.folder / "qemu.log"
+    argv = [*_confinement(what, uid), *what.argv]
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=tuple(what.fds),
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise NoSpace(f"a machine could not be started: {error.strerror}") from error
+    return Vmm(process, log)
+
+
+def _confinement(what: Start, uid: int | None) -> list[str]:
+    limits = {
+        "core": 0,
+        "nofile": 256,
+        "fsize": (what.disk_mib + 16) << 20,
+        "as": (what.memory_mib + _ADDRESS_SPACE_MIB) << 20,
+    }
+    identity = []
+    if uid is not None:
+        identity = [f"--reuid={uid}", f"--regid={GID}", "--clear-groups", "--inh-caps=-all"]
+    return [
+        *(find_program("prlimit"), *(f"--{name}={value}" for name, value in limits.items()), "--"),
+        *(find_program("setpriv"), "--pdeathsig=KILL", "--no-new-privs", *identity, "--"),
+    ]

@@ -1,0 +1,111 @@
+"""Who owns what on this host: a folder per machine, with a record of its processes.
+
+    <home>/machines/<id>/record.json    the owner and the VMM, each by pid *and* start time
+
+A pid alone may have been given to another process since; with the start time it cannot be mistaken.
+The reaper removes folders whose owner is dead, and kills their VMM if it still lives.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStamp:
+    """A process that cannot be mistaken for another: pid, start time in ticks, host boot id."""
+
+    pid: int
+    started: int
+    boot: str
+
+
+def stamp(pid: int) -> ProcessStamp | None:
+    """The stamp of a living process; None if there is none (a zombie counts as dead)."""
+    try:
+        # The command name may hold spaces and parentheses; the fields begin after the last one.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in ("Z", "X"):
+        return None
+    return ProcessStamp(pid, int(fields[19]), boot_id())
+
+
+def boot_id() -> str:
+    """The id of this boot of the host."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def alive(process: ProcessStamp) -> bool:
+    """Whether this very process still lives."""
+    return stamp(process.pid) == process
+
+
+def write_record(folder: Path, vmm_pid: int | None) -> None:
+    """Note this process as a machine's owner, and its VMM once there is one."""
+    vmm = stamp(vmm_pid) if vmm_pid else None
+    record = {"owner": asdict(_self()), "vmm": asdict(vmm) if vmm else None}
+    temporary = folder / "record.tmp"
+    temporary.write_text(json.dumps(record))
+    temporary.replace(folder / "record.json")
+
+
+def _self() -> ProcessStamp:
+    own = stamp(os.getpid())
+    assert own is not None
+    return own
+
+
+def new_folder(machines: Path, name: str) -> Path:
+    """Make a machine's folder and note this process as its owner.
+
+    Raises:
+        OSError: the host cannot make it.
+    """
+    with _lock(machines):
+        folder = machines / name
+        folder.mkdir(mode=0o700)
+        write_record(folder, None)
+    return folder
+
+
+def reap(machines: Path) -> int:
+    """Remove the machines of dead owners; returns how many."""
+    removed = 0
+    with _lock(machines):
+        for folder in machines.iterdir():
+            if folder.is_dir() and _abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+    return removed
+
+
+@contextlib.contextmanager
+def _lock(machines: Path) -> Iterator[None]:
+    """Keep the reaper from a folder that is not yet recorded. Held for milliseconds."""
+    machines.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (machines / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _abandoned(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / "record.json").read_text())
+        owner = ProcessStamp(**record["owner"])
+        vmm = ProcessStamp(**record["vmm"]) if record["vmm"] else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return True  # its owner died before it could write a whole record
+    if alive(owner):
+        return False
+    if vmm and alive(vmm):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(vmm.pid, signal.SIGKILL)
+    return True
