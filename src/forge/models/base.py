@@ -1,6 +1,6 @@
 """The contract of a model: one streamed call, in and out in Forge's own words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,12 +75,12 @@ class Model(Protocol):
     def priced(self) -> bool:
         """Whether calls cost money. False only where no provider is called at all."""
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Make one call: deltas as they arrive, then exactly one `ModelResponse`.
 
         No retries happen inside: one call is one attempt, so each is on the ledger. Malformed tool
         arguments are no error here; they are passed on as the model wrote them. The caller closes
-        the iterator; closing it early cancels the call at the provider.
+        the iterator (`contextlib.aclosing`); closing it early cancels the call at the provider.
 
         Raises:
             ModelUnauthorized: the key was not accepted (401, 403).

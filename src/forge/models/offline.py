@@ -7,7 +7,7 @@ the transcript. It calls nobody and costs nothing.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from forge.messages import AssistantMessage, Message, Text, ToolCall, ToolResult, UserMessage
@@ -44,7 +44,7 @@ class OfflineModel:
         """No provider is called."""
         return False
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer with the next block's tool call, or with what came of them all."""
         place = _place(request.messages)
         blocks = _asked(place.text)

@@ -11,7 +11,7 @@ token and USD caps hold for them too.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -116,7 +116,7 @@ class BridgedModel:
         """Free the connections."""
         await self._client.close()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Make one call; see `forge.models.base.Model.stream`."""
         # The deadline is applied to each wait, never across a yield: held across one, it would
         # cancel whatever the caller is doing then.
