@@ -11,7 +11,15 @@ import struct
 from typing import Any, TypeGuard, cast
 
 from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
-from forge.sandbox.base import CodeError, CodeResult, ExecResult, FileInfo, MimeBundle
+from forge.sandbox.base import (
+    CodeError,
+    CodeResult,
+    CodeStatus,
+    ExecResult,
+    FileInfo,
+    FileKind,
+    MimeBundle,
+)
 from forge_guest.wire.channel import StreamReset
 
 MAX_LISTING = 64 * 1024 * 1024
@@ -64,7 +72,7 @@ def code_result(value: dict[str, Any]) -> CodeResult:
             raise Malformed("an error without words")
         error = CodeError(*(str(word) for word in words))
     restarted = value.get("restarted", False) is True
-    known = cast("Literal['ok', 'error', 'timeout', 'crashed']", status)
+    known = cast("CodeStatus", status)
     return CodeResult(known, _duration(value), error, restarted)
 
 
@@ -122,7 +130,7 @@ def _file_info(value: dict[str, Any]) -> FileInfo:
         raise Malformed("a file that is none")
     if not isinstance(modified, (int, float)) or not math.isfinite(modified):
         raise Malformed("a time that is none")
-    known = cast("Literal['file', 'directory', 'symlink', 'other']", kind)
+    known = cast("FileKind", kind)
     return FileInfo(path, known, size_, mode, float(modified))
 
 

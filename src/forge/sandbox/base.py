@@ -22,6 +22,8 @@ MAX_PATH_BYTES = 4096
 """Linux's own PATH_MAX."""
 
 StreamName = Literal["stdout", "stderr"]
+FileKind = Literal["file", "directory", "symlink", "other"]
+CodeStatus = Literal["ok", "error", "timeout", "crashed"]
 MimeBundle = dict[str, str]
 """Jupyter's MIME bundle. Text types are text, binary types base64, JSON types JSON text."""
 
@@ -105,7 +107,7 @@ class CodeResult:
     there. The value of the last expression is displayed, not returned here.
     """
 
-    status: Literal["ok", "error", "timeout", "crashed"]
+    status: CodeStatus
     duration_ms: float
     error: CodeError | None = None
     restarted: bool = False
@@ -116,7 +118,7 @@ class FileInfo:
     """One directory entry; `path` is absolute, times are seconds since 1970."""
 
     path: str
-    kind: Literal["file", "directory", "symlink", "other"]
+    kind: FileKind
     size: int
     mode: int
     modified: float

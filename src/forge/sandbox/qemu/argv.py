@@ -97,7 +97,7 @@ def _disk(name: str, fd: int, *, writable: bool) -> list[str]:
     return [
         *("-add-fd", f"fd={fd},set={fd}"),
         *("-drive", f"if=none,id={name},file=/dev/fdset/{fd},format=raw,{mode}"),
-        *("-device", f"virtio-blk-device,drive={name},serial=forge-{name}"),
+        *("-device", f"virtio-blk-device,drive={name},serial=forge-{name},werror=report"),
     ]
 
 

@@ -54,9 +54,32 @@ def find_program(name: str = PROGRAM) -> str:
     return found
 
 
-def vmm_uid() -> int | None:
-    """A user id for one VMM where Forge runs as root, else None."""
-    return _UID_BASE + 1 + secrets.randbelow(_UIDS) if os.geteuid() == 0 else None
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose rights a VMM has where Forge runs as root."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+def identity(accelerator: str) -> Identity | None:
+    """An unprivileged identity for one VMM, or None where Forge has no rights to give up.
+
+    KVM's device may belong to a group, which the VMM is then given. Where only root may open it,
+    the VMM stays root without any capability: the device's rights are the operator's to change.
+    """
+    if os.geteuid() != 0:
+        return None
+    uid = _UID_BASE + 1 + secrets.randbelow(_UIDS)
+    if accelerator != "kvm":
+        return Identity(uid, GID)
+    device = Path("/dev/kvm").stat()
+    if device.st_mode & 0o006 == 0o006:
+        return Identity(uid, GID)
+    if device.st_mode & 0o060 == 0o060 and device.st_gid != 0:
+        return Identity(uid, GID, (device.st_gid,))
+    return Identity(0, 0)
 
 
 class Vmm:
@@ -101,7 +124,7 @@ class Vmm:
             await self.ended.wait()
 
 
-def start(what: Start, uid: int | None) -> Vmm:
+def start(what: Start, who: Identity | None) -> Vmm:
     """Start QEMU. Called on the event loop's own thread, whose end is the VMM's end.
 
     Raises:
@@ -109,7 +132,7 @@ def start(what: Start, uid: int | None) -> Vmm:
         NoSpace: the host cannot start a process or open its log.
     """
     log = what.folder / "qemu.log"
-    argv = [*_confinement(what, uid), *what.argv]
+    argv = [*_confinement(what, who), *what.argv]
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -127,17 +150,19 @@ def start(what: Start, uid: int | None) -> Vmm:
     return Vmm(process, log)
 
 
-def _confinement(what: Start, uid: int | None) -> list[str]:
+def _confinement(what: Start, who: Identity | None) -> list[str]:
     limits = {
         "core": 0,
         "nofile": 256,
         "fsize": (what.disk_mib + 16) << 20,
         "as": (what.memory_mib + _ADDRESS_SPACE_MIB) << 20,
     }
-    identity = []
-    if uid is not None:
-        identity = [f"--reuid={uid}", f"--regid={GID}", "--clear-groups", "--inh-caps=-all"]
+    rights = []
+    if who is not None:
+        groups = f"--groups={','.join(map(str, who.groups))}" if who.groups else "--clear-groups"
+        rights = [f"--reuid={who.uid}", f"--regid={who.gid}", groups]
+        rights += ["--inh-caps=-all", "--bounding-set=-all"]
     return [
         *(find_program("prlimit"), *(f"--{name}={value}" for name, value in limits.items()), "--"),
-        *(find_program("setpriv"), "--pdeathsig=KILL", "--no-new-privs", *identity, "--"),
+        *(find_program("setpriv"), "--pdeathsig=KILL", "--no-new-privs", *rights, "--"),
     ]

@@ -1,0 +1,110 @@
+"""Opens what a machine needs, starts its QEMU, and connects to it.
+
+The VMM is handed descriptors and pairs of connected sockets: no path, no port, nothing that
+another process on the host could find and connect to.
+"""
+
+import os
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.errors import SandboxDied
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu import vmm
+from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.monitor import Monitor
+from forge.sandbox.qemu.vmm import Start, Vmm
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A machine's files and sizes. `boot` is False for a clone, which is already booted."""
+
+    image: Image
+    memory: Path
+    data: Path
+    folder: Path
+    memory_mib: int
+    disk_mib: int
+    boot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A QEMU that answers QMP, and the host's end of its agent's line. `close` ends both."""
+
+    vmm: Vmm
+    monitor: Monitor
+    agent_fd: int
+
+    async def close(self) -> None:
+        """End QEMU. The agent's descriptor belongs to whoever took it."""
+        await self.monitor.close()
+        await self.vmm.close()
+
+
+async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
+    """Start a machine's QEMU and wait for its greeting.
+
+    Raises:
+        ProgramMissing: QEMU or what confines it is not installed.
+        NoSpace: the host cannot start a process.
+        SandboxDied: QEMU ended or did not answer; the message holds what it printed.
+    """
+    program = vmm.find_program()
+    with ExitStack() as ours:
+        opened = ExitStack()
+        with opened:
+            qmp, their_qmp = _pair(opened)
+            agent, their_agent = _pair(opened)
+            ours.callback(qmp.close)
+            fds, boot = _open_files(opened, layout, their_qmp, their_agent)
+            argv = machine_argv(program, accelerator, layout.memory_mib, fds, boot)
+            every_fd = [fds.qmp, fds.agent, fds.memory, fds.agent_image, fds.root_image, fds.data]
+            if boot is not None:
+                every_fd += [boot.kernel, boot.initrd]
+            start = Start(argv, every_fd, layout.folder, layout.memory_mib, layout.disk_mib)
+            process = vmm.start(start, vmm.identity(accelerator))
+            agent_fd = agent.detach()
+        ours.pop_all()
+    monitor = Monitor(qmp)
+    try:
+        await monitor.connect()
+    except BaseException as error:
+        os.close(agent_fd)
+        await monitor.close()
+        await process.close()
+        if isinstance(error, SandboxDied):
+            raise SandboxDied(f"a machine did not start: {process.why()}") from error
+        raise
+    return Launched(process, monitor, agent_fd)
+
+
+def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    stack.enter_context(theirs)
+    return ours, theirs
+
+
+def _open_files(
+    stack: ExitStack, layout: Layout, qmp: socket.socket, agent: socket.socket
+) -> tuple[Descriptors, Boot | None]:
+    def opened(path: Path, flags: int = os.O_RDONLY) -> int:
+        fd = os.open(path, flags | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        return fd
+
+    image = layout.image
+    fds = Descriptors(
+        qmp=qmp.fileno(),
+        agent=agent.fileno(),
+        memory=opened(layout.memory, os.O_RDWR),
+        agent_image=opened(image.agent),
+        root_image=opened(image.root),
+        data=opened(layout.data, os.O_RDWR),
+    )
+    if not layout.boot:
+        return fds, None
+    return fds, Boot(opened(image.vmlinuz), opened(image.initrd), image.root_kind)

@@ -1,0 +1,147 @@
+"""One cloned machine: made from a template, owned by one task, gone without a trace.
+
+       create                     stop, or the machine breaks
+    ────────────▶ running ─────────────────────────────────────▶ gone
+
+The owner task (`own`) reads the agent's line for the machine's whole life; however it ends, QEMU
+is killed and the machine's folder removed before `gone` is set.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.errors import SandboxError, SandboxUnresponsive
+from forge.sandbox import records
+from forge.sandbox.agent import Agent
+from forge.sandbox.base import CodeResult, Command, ExecResult, FileInfo, SandboxFacts, Sink
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.launch import Launched, Layout, launch
+from forge.sandbox.qemu.template import Template, copy_sparse
+
+_STOP_S = 15.0  # killing QEMU and removing its folder takes milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """What a clone is made from. Sizes are MiB."""
+
+    accelerator: Accelerator
+    image: Image
+    template: Template
+    memory_mib: int
+    disk_mib: int
+
+
+class QemuSandbox:
+    """A machine under QEMU; see `forge.sandbox.base.Sandbox` for the contract."""
+
+    def __init__(self, folder: Path, launched: Launched, facts: SandboxFacts) -> None:
+        self.facts = facts
+        self.gone = asyncio.Event()
+        self._folder = folder
+        self._launched = launched
+        self._end = asyncio.Event()
+        self._agent = Agent(launched.agent_fd, self._on_broken)
+
+    @property
+    def pid(self) -> int:
+        """The VMM's process id."""
+        return self._launched.vmm.pid
+
+    def _on_broken(self, _: SandboxError) -> None:
+        self._end.set()
+
+    async def own(self) -> None:
+        """Be the machine's one task, from its first answer to its end."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._agent.run())
+                await self._end.wait()
+                reading.cancel()
+        finally:
+            self._agent.close()
+            self._launched.vmm.kill()
+            try:
+                await asyncio.shield(self._launched.close())
+            finally:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self.gone.set()
+
+    async def wake(self, template: Template) -> None:
+        """Load the template's state and give the machine facts of its own.
+
+        Raises:
+            SandboxDied, SandboxUnresponsive, GuestViolation: it did not come up.
+        """
+        await self._launched.monitor.load_state(template.state)
+        await self._agent.restore(self.facts.id.replace("_", "-"), time.time_ns())
+
+    async def stop(self) -> None:
+        """See `forge.sandbox.base.Sandbox.stop`."""
+        self._agent.close()
+        self._end.set()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self.gone.wait()
+        except TimeoutError as error:
+            raise SandboxUnresponsive("a machine's QEMU could not be killed") from error
+
+    async def exec(self, command: Command, sink: Sink) -> ExecResult:
+        """See `forge.sandbox.base.Sandbox.exec`."""
+        return await self._agent.exec(command, sink)
+
+    async def run_code(
+        self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"
+    ) -> CodeResult:
+        """See `forge.sandbox.base.Sandbox.run_code`."""
+        return await self._agent.run_code(code, sink, deadline_s=deadline_s, context=context)
+
+    async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
+        """See `forge.sandbox.base.Sandbox.write_file`."""
+        return await self._agent.write_file(path, content)
+
+    def read_file(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
+        """See `forge.sandbox.base.Sandbox.read_file`."""
+        return self._agent.read_file(path, limit=limit)
+
+    async def list_files(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
+        """See `forge.sandbox.base.Sandbox.list_files`."""
+        return await self._agent.list_files(path, depth=depth)
+
+    async def ping(self) -> None:
+        """One round trip to the agent."""
+        await self._agent.ping()
+
+
+async def start_clone(clone: Clone, folder: Path) -> Launched:
+    """Start the QEMU of a clone in its own, recorded folder.
+
+    Raises:
+        ProgramMissing, NoSpace, SandboxDied: see `launch`.
+        OSError: the host cannot write the machine's disk.
+    """
+    data = folder / "data.img"
+    copy_sparse(clone.template.data, data)
+    layout = Layout(
+        image=clone.image,
+        memory=clone.template.memory,
+        data=data,
+        folder=folder,
+        memory_mib=clone.memory_mib,
+        disk_mib=clone.disk_mib,
+        boot=False,
+    )
+    launched = await launch(clone.accelerator, layout)
+    try:
+        records.write_record(folder, launched.vmm.pid)
+    except BaseException:
+        os.close(launched.agent_fd)
+        await launched.close()
+        raise
+    return launched

@@ -1,0 +1,93 @@
+"""Which accelerator works here, found out by booting a real guest on each, best first.
+
+A device that opens proves nothing: on nested hosts `/dev/kvm` opens, makes a vCPU, and then the
+guest never gets through its first second. So each attempt boots the real image to the agent's
+handshake under a deadline. The verdict is kept per QEMU version, image, CPU and boot of the host.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from forge.errors import HostUnfit, SandboxError
+from forge.sandbox import records
+from forge.sandbox.base import Attempt, Probe
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.warm import Cold, booted
+
+ORDER: tuple[Accelerator, ...] = ("kvm", "tcg")
+_DEADLINE_S: dict[Accelerator, float] = {
+    "kvm": 8.0,  # a guest on working hardware answers in under a second
+    "tcg": 60.0,  # it takes 3 s here; a loaded host may take many times that
+}
+_MEMORY_MIB = 256
+_DISK_MIB = 64
+
+
+def cache_key(version: str, image: Image) -> str:
+    """Everything a verdict depends on."""
+    flags = [
+        line
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith(("flags", "model name"))
+    ][:2]
+    parts = [version, image.key, platform.release(), records.boot_id(), *flags]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+async def probe(home: Path, version: str, image: Image, *, fresh: bool) -> Probe:
+    """Find the best accelerator that boots a guest.
+
+    Raises:
+        ProgramMissing, NoSpace: nothing could be tried at all.
+    """
+    cache, key = home / "probe.json", cache_key(version, image)
+    known = None if fresh else _recall(cache, key)
+    if known is not None:
+        return known
+    attempts: list[Attempt] = []
+    for accelerator in ORDER:
+        attempts.append(await _attempt(home, accelerator, image))
+        if attempts[-1].works:
+            break
+    best = attempts[-1].accelerator if attempts[-1].works else None
+    verdict = Probe("qemu", best, tuple(attempts), version, cached=False)
+    temporary = cache.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"key": key, "probe": asdict(verdict)}))
+    temporary.replace(cache)
+    return verdict
+
+
+def _recall(cache: Path, key: str) -> Probe | None:
+    try:
+        kept = json.loads(cache.read_text())
+        if kept["key"] != key:
+            return None
+        fields = kept["probe"]
+        attempts = tuple(Attempt(**attempt) for attempt in fields.pop("attempts"))
+        return Probe(**{**fields, "attempts": attempts, "cached": True})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a cache that cannot be read is a cache that is not there
+
+
+async def _attempt(home: Path, accelerator: Accelerator, image: Image) -> Attempt:
+    started = time.monotonic()
+    works, reason = False, ""
+    if accelerator == "kvm" and not Path("/dev/kvm").exists():
+        reason = "there is no /dev/kvm on this host"
+    else:
+        folder = records.new_folder(home / "machines", f"probe-{accelerator}-{time.time_ns()}")
+        cold = Cold(accelerator, image, _MEMORY_MIB, _DISK_MIB)
+        try:
+            async with booted(cold, folder, _DEADLINE_S[accelerator]):
+                works, reason = True, "a real guest booted and answered"
+        except (SandboxError, HostUnfit) as error:
+            reason = error.message
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Attempt(accelerator, works, reason, (time.monotonic() - started) * 1000)

@@ -1,0 +1,165 @@
+"""Templates: a machine booted and warmed once, saved, and cloned for every use.
+
+    <home>/templates/<key>/
+        memory          the machine's memory, shared copy-on-write by every clone
+        state           its device state, about 64 KiB
+        data.img        its writable disk, copied (sparse) for every clone
+        manifest.json   sizes, digests and inode facts of the three
+
+The key hashes everything that went in, so a template of another QEMU, image or size is never found.
+Saving happens in a folder of another name that is renamed when complete.
+
+A clone's QEMU must be able to open the memory for writing (QEMU 7.2 knows no other way), though it
+maps it privately. So each use compares the file's change time, which nobody but the kernel sets,
+with the manifest: a file that was written to since is hashed again, and refused if it differs.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from forge.errors import TemplateCorrupt
+from forge.sandbox.qemu.vmm import GID
+
+VERSION = 1
+_FILES = ("memory", "state", "data.img")
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a file was when it was saved. Times are nanoseconds."""
+
+    size: int
+    sha256: str
+    inode: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A saved machine, checked."""
+
+    key: str
+    folder: Path
+    state: bytes
+
+    @property
+    def memory(self) -> Path:
+        """The memory file."""
+        return self.folder / "memory"
+
+    @property
+    def data(self) -> Path:
+        """The writable disk as it was when saved."""
+        return self.folder / "data.img"
+
+
+def template_key(parts: dict[str, object]) -> str:
+    """The key of everything that goes in: 32 hex digits."""
+    text = json.dumps({"version": VERSION, **parts}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def seal(folder: Path, key: str) -> None:
+    """Make a folder of saved files durable and write its manifest."""
+    memory = folder / "memory"
+    if os.geteuid() == 0:
+        os.chown(memory, 0, GID)
+        memory.chmod(0o660)
+    stamps = {}
+    for name in _FILES:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+        stamps[name] = asdict(_stamp(folder / name, digest(folder / name)))
+    manifest = folder / "manifest.json"
+    with manifest.open("w") as file:
+        json.dump({"version": VERSION, "key": key, "files": stamps}, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def find(templates: Path, key: str) -> Template | None:
+    """The template of this key, if it was saved.
+
+    Raises:
+        TemplateCorrupt: it was saved and is not what was saved.
+    """
+    folder = templates / key
+    if not folder.is_dir():
+        return None
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        stamps = {name: FileStamp(**manifest["files"][name]) for name in _FILES}
+        if manifest["key"] != key or manifest["version"] != VERSION:
+            raise TemplateCorrupt(f"template {key} holds the manifest of another")
+        state = (folder / "state").read_bytes()
+        for name, stamp in stamps.items():
+            _check(folder / name, stamp)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TemplateCorrupt(f"template {key} cannot be read: {error}") from error
+    return Template(key, folder, state)
+
+
+def remove(templates: Path, key: str) -> None:
+    """Remove a template."""
+    shutil.rmtree(templates / key, ignore_errors=True)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 over a sparse file's data and where it stands."""
+    total = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        for start, end in extents(file.fileno()):
+            total.update(f"{start}:{end};".encode())
+            file.seek(start)
+            left = end - start
+            while left and (data := file.read(min(_PIECE, left))):
+                total.update(data)
+                left -= len(data)
+    return total.hexdigest()
+
+
+def extents(fd: int) -> Iterator[tuple[int, int]]:
+    """Where a sparse file has data: pairs of start and end offsets in bytes."""
+    end, size = 0, os.fstat(fd).st_size
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError:
+            return  # ENXIO: nothing but a hole is left
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, end
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file, leaving its holes holes.
+
+    Raises:
+        OSError: the host cannot write it.
+    """
+    with source.open("rb", buffering=0) as read, target.open("xb", buffering=0) as write:
+        os.ftruncate(write.fileno(), os.fstat(read.fileno()).st_size)
+        for start, end in extents(read.fileno()):
+            done = start
+            while done < end:
+                done += os.copy_file_range(read.fileno(), write.fileno(), end - done, done, done)
+
+
+def _stamp(path: Path, sha256: str) -> FileStamp:
+    facts = path.stat()
+    return FileStamp(facts.st_size, sha256, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def _check(path: Path, stamp: FileStamp) -> None:
+    now = _stamp(path, stamp.sha256)
+    if now == stamp:
+        return
+    # Restored from a backup, perhaps: the same bytes under another inode are the same template.
+    if now.size != stamp.size or digest(path) != stamp.sha256:
+        raise TemplateCorrupt(f"{path.name} of template {path.parent.name} has changed")

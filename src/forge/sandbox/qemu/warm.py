@@ -1,0 +1,106 @@
+"""Boots a machine cold: to warm and save it as a template, or only to see whether it boots."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from forge.errors import SandboxDied, SandboxError, SandboxUnresponsive
+from forge.sandbox.agent import Agent
+from forge.sandbox.images.data_disk import make_data_disk
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.launch import Launched, Layout, launch
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """What to boot. Sizes are MiB."""
+
+    accelerator: Accelerator
+    image: Image
+    memory_mib: int
+    disk_mib: int
+
+
+@contextlib.asynccontextmanager
+async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["Warm"]:
+    """A machine booted from its image in `folder`, up to the agent's first answer.
+
+    Raises:
+        SandboxDied, SandboxUnresponsive, GuestViolation: it did not boot; the message says what
+            QEMU and the machine's console said.
+        ProgramMissing, NoSpace: see `launch`.
+        OSError: the host cannot write the machine's files.
+    """
+    layout = Layout(
+        image=cold.image,
+        memory=folder / "memory",
+        data=folder / "data.img",
+        folder=folder,
+        memory_mib=cold.memory_mib,
+        disk_mib=cold.disk_mib,
+        boot=True,
+    )
+    with layout.memory.open("xb") as memory:
+        os.ftruncate(memory.fileno(), cold.memory_mib << 20)
+        if os.geteuid() == 0:
+            layout.memory.chmod(0o666)  # inside a folder that is closed to everybody
+    await make_data_disk(layout.data, cold.disk_mib)
+    launched = await launch(cold.accelerator, layout)
+    agent = Agent(launched.agent_fd, _ignore)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(agent.run())
+            await _first_answer(launched, agent, deadline_s)
+            yield Warm(launched, agent, layout)
+            reading.cancel()
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    finally:
+        agent.close()
+        await launched.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A machine that answers."""
+
+    launched: Launched
+    agent: Agent
+    layout: Layout
+
+    async def save(self, folder: Path) -> None:
+        """Stop it for good and write its device state beside its memory.
+
+        Raises:
+            SandboxDied: it could not be saved.
+        """
+        state = await self.launched.monitor.save_state()
+        (folder / "state").write_bytes(state)
+
+
+def _ignore(_: SandboxError) -> None:
+    """Whoever boots a machine learns of its end from the call under way."""
+
+
+async def _first_answer(launched: Launched, agent: Agent, deadline_s: float) -> None:
+    try:
+        await agent.handshake(deadline_s)
+    except SandboxUnresponsive as error:
+        said = await _console(launched)
+        raise SandboxUnresponsive(
+            f"the guest did not answer within {deadline_s:.0f} s of its start{said}"
+        ) from error
+    except SandboxDied as error:
+        raise SandboxDied(f"the guest did not boot: {launched.vmm.why()}") from error
+
+
+async def _console(launched: Launched) -> str:
+    try:
+        text = await launched.monitor.console()
+    except SandboxDied:
+        return ""
+    return f"; its console ended with: {text[-300:]}" if text else "; it printed nothing"
