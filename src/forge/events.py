@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from forge.errors import ForgeError
 from forge.ids import RunId, SandboxId
 from forge.messages import AssistantMessage
 from forge.usage import Usage
@@ -52,6 +53,17 @@ class Fault(Event):
     hint: str
     fault: str
     retry: bool
+
+    @classmethod
+    def of(cls, error: ForgeError) -> "Fault":
+        """An error's fields."""
+        return cls(
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            fault=error.fault,
+            retry=error.retry,
+        )
 
 
 class Totals(Event):

@@ -1,0 +1,279 @@
+"""A sandbox without walls: NOT isolation. For tests of the floors above, never for a product.
+
+`LocalProvider` gives machines that are a temporary folder as home, commands that are real
+processes of this host, and one real Python process per code context. It keeps the promises of
+`forge.sandbox.base` that the floors above rely on (live output, deadlines, cancellation, files that
+appear whole, named errors) so that their tests run real programs in milliseconds. Nothing keeps
+what runs in it from the host. `stop` ends every process and removes the folder.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from forge.errors import (
+    FileNotFound,
+    GuestRefused,
+    InputRefused,
+    PathRefused,
+    QuotaExceeded,
+    SandboxDied,
+    SandboxStopped,
+)
+from forge.ids import new_sandbox_id
+from forge.sandbox.base import (
+    HOME,
+    MAX_PATH_BYTES,
+    CodeError,
+    CodeResult,
+    Command,
+    Display,
+    ExecResult,
+    FileInfo,
+    Output,
+    Probe,
+    Sandbox,
+    SandboxFacts,
+    SandboxSpec,
+    Sink,
+)
+
+_PROGRAM = Path(__file__).with_name("context_program.py")
+_MIB = 1 << 20
+
+
+class LocalSandbox:
+    """One folder and its processes, owned by whoever created it."""
+
+    def __init__(self, spec: SandboxSpec, create_ms: float) -> None:
+        self.facts = SandboxFacts(
+            id=new_sandbox_id(datetime.now(UTC)),
+            provider="local",
+            accelerator="none",
+            template=spec.template,
+            create_ms=create_ms,
+        )
+        self.home = Path(tempfile.mkdtemp(prefix="forge-local-"))
+        self.stopped = False
+        self._room = spec.limits.disk_mib * _MIB
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._contexts: dict[str, asyncio.subprocess.Process] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def exec(self, command: Command, sink: Sink) -> ExecResult:
+        """See `forge.sandbox.base.Sandbox.exec`."""
+        self._check()
+        if not command.argv or any("\0" in word for word in command.argv):
+            raise InputRefused("A command needs a program, and no word of it may hold NUL.")
+        begun = time.perf_counter()
+        try:
+            process = await self._start(*command.argv, cwd=self._host_path(command.cwd))
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise GuestRefused(f"{command.argv[0]} cannot be run: {error.strerror}.") from error
+        timed_out = False
+        try:
+            try:
+                async with asyncio.timeout(command.deadline_s):
+                    await self._converse(process, command.stdin, sink)
+            except TimeoutError:
+                timed_out = True
+        finally:
+            await self._kill(process)
+        code = process.returncode if process.returncode is not None else 0
+        return ExecResult(
+            exit_code=code if code >= 0 and not timed_out else None,
+            signal=-code if code < 0 else None,
+            timed_out=timed_out,
+            duration_ms=(time.perf_counter() - begun) * 1000,
+        )
+
+    async def run_code(
+        self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"
+    ) -> CodeResult:
+        """See `forge.sandbox.base.Sandbox.run_code`; an interrupt here restarts the context."""
+        self._check()
+        async with self._locks.setdefault(context, asyncio.Lock()):
+            begun = time.perf_counter()
+            process = self._contexts.get(context)
+            if process is None:
+                process = await self._start(sys.executable, str(_PROGRAM), cwd=self.home)
+                self._contexts[context] = process
+            status, error, over = "crashed", None, False
+            try:
+                async with asyncio.timeout(deadline_s):
+                    status, error = await self._cell(process, code, sink)
+                over = status != "crashed"
+            except TimeoutError:
+                status = "timeout"
+            finally:
+                if not over:
+                    del self._contexts[context]
+                    await self._kill(process)
+            return CodeResult(
+                status=status,  # type: ignore[arg-type]  # our own program's word
+                duration_ms=(time.perf_counter() - begun) * 1000,
+                error=error,
+                restarted=not over,
+            )
+
+    async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
+        """See `forge.sandbox.base.Sandbox.write_file`."""
+        self._check()
+        target = self._host_path(path)
+        parts = [part async for part in content]
+        size = sum(map(len, parts))
+        if size > self._room:
+            raise QuotaExceeded(f"{size} bytes do not fit on a disk of {self._room} bytes.")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{self.facts.id}.partial")
+            partial.write_bytes(b"".join(parts))
+            partial.replace(target)
+        except OSError as error:
+            raise GuestRefused(f"{path[:200]} cannot be written: {error.strerror}.") from error
+        return size
+
+    async def read_file(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
+        """See `forge.sandbox.base.Sandbox.read_file`."""
+        self._check()
+        source = self._host_path(path)
+        if not source.exists():
+            raise FileNotFound(f"There is no file {path[:200]}.")
+        if not source.is_file() or source.stat().st_size > limit:
+            raise GuestRefused(f"{path[:200]} is no regular file of at most {limit} bytes.")
+        yield source.read_bytes()
+
+    async def list_files(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
+        """See `forge.sandbox.base.Sandbox.list_files`."""
+        self._check()
+        folder = self._host_path(path)
+        if not folder.exists():
+            raise FileNotFound(f"There is no folder {path[:200]}.")
+        if not folder.is_dir():
+            raise GuestRefused(f"{path[:200]} is not a folder.")
+        found = [
+            self._info(e) for e in folder.rglob("*") if len(e.relative_to(folder).parts) <= depth
+        ]
+        return tuple(sorted(found, key=lambda info: info.path))
+
+    async def stop(self) -> None:
+        """End every process and remove the folder."""
+        self.stopped = True
+        for process in tuple(self._processes):
+            await self._kill(process)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _check(self) -> None:
+        if self.stopped:
+            raise SandboxStopped(f"The machine {self.facts.id} was stopped.")
+
+    def _host_path(self, path: str) -> Path:
+        if not path or "\0" in path or len(os.fsencode(path)) > MAX_PATH_BYTES:
+            raise PathRefused("A path must not be empty, hold NUL or be longer than 4096 bytes.")
+        inside = os.path.normpath(os.path.join(HOME, path))  # noqa: PTH118 - guest's, not host's
+        if inside != HOME and not inside.startswith(f"{HOME}/"):
+            raise GuestRefused(f"{path[:200]} is not in {HOME}, all that this sandbox has.")
+        return self.home / inside.removeprefix(HOME).lstrip("/")
+
+    def _info(self, entry: Path) -> FileInfo:
+        facts = entry.lstat()
+        kind = "symlink" if entry.is_symlink() else "directory" if entry.is_dir() else "file"
+        return FileInfo(
+            path=f"{HOME}/{entry.relative_to(self.home)}",
+            kind=kind,  # type: ignore[arg-type]  # one of the three words above
+            size=facts.st_size,
+            mode=facts.st_mode & 0o7777,
+            modified=facts.st_mtime,
+        )
+
+    async def _start(self, *argv: str, cwd: Path) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *argv, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe,
+            env={"PATH": os.defpath, "HOME": str(self.home)}, limit=64 * _MIB,
+            start_new_session=True,
+        )  # fmt: skip
+        self._processes.add(process)
+        return process
+
+    async def _converse(
+        self, process: asyncio.subprocess.Process, stdin: bytes, sink: Sink
+    ) -> None:
+        assert process.stdin is not None
+        process.stdin.write(stdin)
+        process.stdin.close()
+
+        async def copy(stream: asyncio.StreamReader | None, name: str) -> None:
+            while stream is not None and (data := await stream.read(65536)):
+                await sink(Output(name, data))  # type: ignore[arg-type]  # one of the two below
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(copy(process.stdout, "stdout"))
+            group.create_task(copy(process.stderr, "stderr"))
+        await process.wait()
+
+    async def _cell(
+        self, process: asyncio.subprocess.Process, code: str, sink: Sink
+    ) -> tuple[str, CodeError | None]:
+        """Send one cell; each line that comes back is one thing that happened."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(json.dumps(code).encode() + b"\n")
+            await process.stdin.drain()
+        while line := await process.stdout.readline():
+            kind, value = json.loads(line)
+            if kind == "display":
+                await sink(Display(value))
+            elif kind == "end":
+                return value[0], CodeError(*value[1]) if value[1] else None
+            else:
+                await sink(Output(kind, base64.b64decode(value)))
+        return "crashed", None
+
+    async def _kill(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        # The transport closes its pipes only once nobody will read them.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
+        self._processes.discard(process)
+
+
+class LocalProvider:
+    """Gives `LocalSandbox`es and remembers them, so a test can see that each was stopped."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self.made: list[LocalSandbox] = []
+
+    async def probe(self, *, fresh: bool = False) -> Probe:
+        """Nothing to find out."""
+        return Probe("local", "none", (), sys.version, cached=not fresh)
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """Make one; the template `broken` dies while it is made."""
+        if spec.template == "broken":
+            raise SandboxDied("The machine died while it was made, as this template does.")
+        self.made.append(LocalSandbox(spec, create_ms=0.0))
+        return self.made[-1]
+
+    async def reap(self) -> int:
+        """Nothing outlives its owner's folder here."""
+        return 0
+
+    async def close(self) -> None:
+        """Stop all of them."""
+        for sandbox in self.made:
+            await sandbox.stop()
