@@ -37,7 +37,7 @@ class Retries:
         if asked is None or asked <= self.longest_s:
             return error
         return type(error)(
-            f"{error.message} It asks to wait {asked:.0f} s, longer than the {self.longest_s:.0f} s that "
-            "Forge waits.",
+            f"{error.message} It asks to wait {asked:.0f} s, longer than the "
+            f"{self.longest_s:.0f} s that Forge waits.",
             hint=error.hint,
         )
