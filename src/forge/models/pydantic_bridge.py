@@ -11,7 +11,7 @@ token and USD caps hold for them too.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -135,22 +135,10 @@ class BridgedModel:
             answer = await self._bounded(stack.enter_async_context(opening), until, request)
             deltas = _Deltas()
             events = aiter(answer)
-            while (event := await self._next(events, until, request)) is not None:
+            while (event := await self._bounded(anext(events, None), until, request)) is not None:
                 for delta in deltas.of(event):
                     yield delta
             yield self._response(answer.get(), deltas, request)
-
-    async def _next(
-        self,
-        events: AsyncIterator[messages.ModelResponseStreamEvent],
-        until: float,
-        request: ModelRequest,
-    ) -> messages.ModelResponseStreamEvent | None:
-        try:
-            return await self._bounded(anext(events, None), until, request)
-        except _MALFORMED as error:
-            reason = faults.said(f"an event could not be understood ({error})", secret=self._secret)
-            raise faults.broken_stream(self._provider, reason) from error
 
     async def _bounded(self, wait: Awaitable[_T], until: float, request: ModelRequest) -> _T:
         try:
@@ -160,6 +148,9 @@ class BridgedModel:
             raise faults.too_slow(self._provider, request.deadline_s) from error
         except (exceptions.ModelAPIError, exceptions.UnexpectedModelBehavior) as error:
             raise self._fault(error) from error
+        except _MALFORMED as error:
+            reason = faults.said(f"an event could not be understood ({error})", secret=self._secret)
+            raise faults.broken_stream(self._provider, reason) from error
 
     def _fault(
         self, error: exceptions.ModelAPIError | exceptions.UnexpectedModelBehavior

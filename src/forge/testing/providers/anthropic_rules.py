@@ -105,6 +105,11 @@ def _block(place: str, block: dict[str, Any], signatures: dict[str, str]) -> Ite
         yield f"{place}: text content blocks must contain non-whitespace text"
     if kind == "tool_use" and not isinstance(block.get("input"), dict):
         yield f"{place}.tool_use.input: Input should be a valid dictionary"
+    if kind == "tool_result" and isinstance(block.get("content"), list):
+        for nested in block["content"]:
+            yield from _block(f"{place}.tool_result.content", nested, signatures)
+    if kind == "redacted_thinking" and str(block.get("data")) not in signatures:
+        yield f"{place}: Invalid `data` in `redacted_thinking` block"
     if kind == "thinking":
         text, signature = str(block.get("thinking")), str(block.get("signature"))
         if signature != seal(text) and signatures.get(signature) != text:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from forge.testing.providers.received import Received
-from forge.testing.providers.script import DEFAULT_USAGE, Part, Reply, Say, Think, UseTool
+from forge.testing.providers.script import DEFAULT_USAGE, Part, Redacted, Reply, Say, Think, UseTool
 from forge.usage import Usage
 
 ERROR_TYPES = {
@@ -98,6 +98,8 @@ def _block(part: Part, call_id: str, piece: int) -> tuple[dict[str, Any], list[d
             {"type": "thinking", "thinking": "", "signature": ""},
             [*thoughts, {"type": "signature_delta", "signature": part.seal}],
         )
+    if isinstance(part, Redacted):
+        return {"type": "redacted_thinking", "data": part.data}, []
     block = {"type": "tool_use", "id": part.id or call_id, "name": part.name, "input": {}}
     # The real stream opens with an empty piece.
     texts = ["", *pieces(arguments_text(part), piece)]

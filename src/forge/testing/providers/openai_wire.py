@@ -90,7 +90,7 @@ def _deltas(part: Part, call_id: str, call_index: int, piece: int) -> Iterator[d
         yield from ({"content": text} for text in pieces(part.text, piece))
     elif isinstance(part, Think):
         yield from ({"reasoning_content": text} for text in pieces(part.text, piece))
-    else:
+    elif isinstance(part, UseTool):
         # The first delta of a call names it; the rest carry only its index.
         function = {"name": part.name, "arguments": ""}
         start = {"id": part.id or call_id, "type": "function", "function": function}

@@ -41,6 +41,13 @@ def seal(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Redacted:
+    """Reasoning that Anthropic gives out only sealed; `data` must come back unchanged."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class UseTool:
     """The model calls a tool. `arguments` is a mapping, or the raw text it writes (broken or not).
 
@@ -52,7 +59,7 @@ class UseTool:
     id: str | None = None
 
 
-Part = Say | Think | UseTool
+Part = Say | Think | Redacted | UseTool
 
 DEFAULT_USAGE = Usage(input_tokens=100, output_tokens=20)
 

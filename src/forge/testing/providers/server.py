@@ -29,6 +29,7 @@ from forge.testing.providers.script import (
     Fail,
     Hang,
     Overload,
+    Redacted,
     Reply,
     Script,
     Step,
@@ -103,6 +104,8 @@ class ProviderServer:
             for part in reply.parts:
                 if isinstance(part, Think):
                     self.signatures[part.seal] = part.text
+                elif isinstance(part, Redacted):
+                    self.signatures[part.data] = ""
 
 
 def _app(server: ProviderServer) -> Starlette:
