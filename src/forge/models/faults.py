@@ -17,6 +17,7 @@ from forge.errors import (
 )
 
 MAX_REASON = 500
+_SHORTEST_SECRET = 8
 _MESSAGE_KEYS = ("message", "detail", "error")
 
 
@@ -24,7 +25,8 @@ def said(body: object, *, secret: str) -> str:
     """The provider's reason out of an error body, fit to be shown: ` (…)`, or nothing."""
     text = " ".join(_message(body, depth=3).split())
     text = "".join(character if character.isprintable() else "?" for character in text)
-    if secret:
+    # A word like `none`, given to a server that needs no key, is no secret and may stand in prose.
+    if len(secret) >= _SHORTEST_SECRET:
         text = text.replace(secret, "[key]")
     if len(text) > MAX_REASON:
         text = text[: MAX_REASON - 1] + "…"

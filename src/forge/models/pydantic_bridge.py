@@ -156,6 +156,8 @@ class BridgedModel:
         self, error: exceptions.ModelAPIError | exceptions.UnexpectedModelBehavior
     ) -> ModelError:
         body = getattr(error, "body", None) or error.message
+        if isinstance(error, exceptions.ModelConnectionError):
+            body = _innermost(error)
         reason = faults.said(body, secret=self._secret)
         match error:
             case exceptions.ModelHTTPError():
@@ -185,6 +187,15 @@ class BridgedModel:
         if not usage.total_tokens:
             usage = transcript.estimated_usage(request, message.model_dump_json())
         return ModelResponse(message=message, stop_reason=stop, usage=usage)
+
+
+def _innermost(error: BaseException) -> str:
+    """What the network said; the SDKs' own words are only "Connection error."."""
+    words = str(error)
+    while error.__cause__ is not None:
+        error = error.__cause__
+        words = str(error) or words
+    return words
 
 
 class _Deltas:

@@ -164,6 +164,19 @@ def test_an_answer_that_is_too_short_to_be_useful_is_not_asked_for():
     )
 
 
+@pytest.mark.parametrize("fits", [256, 257, 300, 301, 3998, 3999])
+def test_the_usd_clamp_finds_the_longest_answer_exactly(fits):
+    """One token is one cent, and the cap is `fits` cents: not one token is left on the table."""
+    allowed = budget.allowed_max_tokens(
+        Caps(usd=Decimal(fits) / 100),
+        Totals(),
+        next_input_tokens=0,
+        max_tokens=4000,
+        worst_usd=lambda tokens: Decimal(tokens) / 100,
+    )
+    assert allowed == fits
+
+
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
 def test_the_estimate_never_shrinks_as_text_grows(one, two):
     """A longer request is never estimated cheaper, and any text at all is worth a token."""

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from forge.errors import ModelRequestRefused, ModelUnreachable, SettingsInvalid
-from forge.messages import AssistantMessage, Text, Thinking, UserMessage
+from forge.messages import AssistantMessage, Text, Thinking, ToolCall, ToolResult, UserMessage
 from forge.models.anthropic import AnthropicModel
 from forge.testing.model_conformance import events_of, request, response_of
 from forge.testing.providers.script import Fail, Raw, Redacted, Reply, Say, Think, UseTool
@@ -88,6 +88,18 @@ async def test_a_changed_seal_is_refused_so_the_test_above_means_something(opene
         await response_of(model, request(HELLO, forged, MORE))
 
 
+async def test_results_go_before_words_in_one_message(opened):
+    """Anthropic refuses words before the results of the calls they follow."""
+    model, provider = opened
+    provider.script = [Reply([Say("Two.")])]
+    called = AssistantMessage(parts=(ToolCall(id="a", name="run_python", arguments="{}"),))
+    answered = ToolResult(call_id="a", name="run_python", content="ok")
+    both = UserMessage(parts=(Text(text="And also"), answered))
+    await response_of(model, request(HELLO, called, both))
+    kinds = [block["type"] for block in provider.requests[0].messages[2]["content"]]
+    assert kinds == ["tool_result", "text"]
+
+
 async def test_cached_tokens_are_within_input_tokens(opened):
     """Anthropic counts them beside input_tokens; Forge counts them in."""
     model, provider = opened
@@ -141,12 +153,14 @@ async def test_a_stream_of_nonsense_is_a_broken_stream(opened, body):
 
 
 async def test_a_closed_port_is_unreachable():
-    """Nobody listening is told from a provider that fails."""
+    """Nobody listening is told from a provider that fails, in the network's own words."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     model = AnthropicModel("claude-test", "key", f"http://127.0.0.1:{port}")
     try:
-        with pytest.raises(ModelUnreachable, match="No connection"):
+        with pytest.raises(
+            ModelUnreachable, match=r"No connection to anthropic could be made: .*(refused|failed)"
+        ):
             await events_of(model, request(HELLO))
     finally:
         await model.close()
