@@ -137,7 +137,6 @@ class Interpreter:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(theirs.fileno(), 3)
         try:
             pid = spawn(
                 Spawn(
@@ -145,15 +144,13 @@ class Interpreter:
                     env=encode_env(base_env() | env),
                     cwd=b"/",
                     root=True,
-                    fds=(null, 2, 2),
-                    keep=(3,),
+                    fds=(null, 2, 2, theirs.fileno()),
                 )
             )
         except SpawnRefused as error:
             raise Refused("refused", f"this template has no Python: {error}") from error
         finally:
             theirs.close()
-            os.close(3)
             os.close(null)
         self._reaper.expect(pid)
         ours.setblocking(False)

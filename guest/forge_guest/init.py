@@ -13,16 +13,17 @@ from forge_guest import cgroups, mounts
 from forge_guest.serve import serve
 
 PORT = "/dev/vport0p1"
+_ROOT = "forge.rootfs="
 
 
 def main() -> None:
     """Set up the machine and serve."""
     options = Path("/proc/cmdline").read_text().split()
-    kind = next((word[12:] for word in options if word.startswith("forge.rootfs=")), "erofs")
+    kinds = [word.removeprefix(_ROOT) for word in options if word.startswith(_ROOT)]
     # The agent is the last process the kernel may kill when memory runs out.
     Path("/proc/self/oom_score_adj").write_text("-1000")
     mounts.loopback_up()
-    mounts.mount_root(kind)
+    mounts.mount_root(kinds[0])
     cgroups.set_up()
     os.chdir("/")
     asyncio.run(serve(PORT))

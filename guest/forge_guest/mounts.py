@@ -14,7 +14,7 @@ import socket
 import struct
 from pathlib import Path
 
-from forge_guest.linux import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
+from forge_guest.linux import MS_BIND, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
 
 ROOT = "/mnt/root"
 HOME = "/home/user"
@@ -42,7 +42,7 @@ def mount_root(kind: str) -> None:
     for name in ("lower", "data", "root"):
         Path("/mnt", name).mkdir()
     mount(disk("forge-root"), "/mnt/lower", kind, MS_RDONLY)
-    mount(disk("forge-data"), "/mnt/data", "ext4", MS_NOSUID | MS_NODEV, "noatime")
+    mount(disk("forge-data"), "/mnt/data", "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME)
     for name in ("upper", "work"):
         Path("/mnt/data", name).mkdir(mode=0o755, exist_ok=True)
     mount(

@@ -5,6 +5,7 @@ all of them. The agent has a single thread, which makes `os.fork` safe.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import resource
@@ -16,6 +17,8 @@ from typing import NamedTuple, NoReturn
 from forge_guest.cgroups import Group
 from forge_guest.mounts import GID, ROOT, UID
 
+_OUT_OF_THE_WAY = 64
+
 
 class SpawnRefused(Exception):
     """A program could not be started; the message says why."""
@@ -23,14 +26,13 @@ class SpawnRefused(Exception):
 
 @dataclass(frozen=True)
 class Spawn:
-    """What to start. `fds` become 0, 1, 2; `keep` stay open under their numbers."""
+    """What to start. `fds` become 0, 1, 2 and so on."""
 
     argv: Sequence[bytes]
     env: Mapping[bytes, bytes]
     cwd: bytes
     root: bool
-    fds: tuple[int, int, int]
-    keep: tuple[int, ...] = ()
+    fds: tuple[int, ...]
     group: Group | None = None
 
 
@@ -104,6 +106,7 @@ def _become(what: Spawn, report: int) -> NoReturn:
     """The child's side of `spawn`: never returns."""
     step = "join its group"
     try:
+        report = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
         if what.group is not None:
             what.group.add(0)
         os.setsid()
@@ -116,7 +119,7 @@ def _become(what: Spawn, report: int) -> NoReturn:
         step = f"enter the folder {os.fsdecode(what.cwd)}"
         os.chdir(what.cwd)
         step = f"start {os.fsdecode(what.argv[0])}"
-        _arrange_fds(what, report)
+        _arrange_fds(what.fds)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -127,9 +130,8 @@ def _become(what: Spawn, report: int) -> NoReturn:
         os._exit(127)
 
 
-def _arrange_fds(what: Spawn, report: int) -> None:
-    for target, source in enumerate(what.fds):
+def _arrange_fds(fds: tuple[int, ...]) -> None:
+    # A source may stand where another's target is, so all are moved away before any is placed.
+    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY) for fd in fds]
+    for target, source in enumerate(aside):
         os.dup2(source, target)
-    for fd in what.keep:
-        os.set_inheritable(fd, True)
-    assert report not in what.fds

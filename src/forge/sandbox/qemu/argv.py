@@ -12,7 +12,7 @@ from typing import Literal
 Accelerator = Literal["kvm", "tcg"]
 
 KERNEL_OPTIONS = (
-    "console=ttyS0",  # into a ring buffer of 64 KiB that QMP can read, for when a boot fails
+    "console=ttyS0",  # into a file, for when a boot fails; a clone's console leads nowhere
     "quiet",
     "panic=-1",  # the agent is process 1: when it ends, the machine restarts, which ends QEMU
     "reboot=t",  # by triple fault: the one way that needs no device
@@ -42,15 +42,20 @@ class Descriptors:
     agent_image: int
     root_image: int
     data: int
+    data_read_only: int
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """Open files of what to boot, and the root image's filesystem."""
+    """Open files of what to boot and of where its console is written, the root's filesystem, and
+    the speed of the time-stamp counter (0: the guest finds out, as it can under KVM).
+    """
 
     kernel: int
     initrd: int
+    console: int
     root_kind: str
+    tsc_khz: int
 
 
 def machine_argv(
@@ -74,13 +79,19 @@ def machine_argv(
         ),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"),
-        *("-chardev", "ringbuf,id=console,size=65536", "-serial", "chardev:console"),
+        *_console(boot),
         *("-chardev", f"socket,id=agent,fd={fds.agent}"),
         *("-device", "virtio-serial-device,id=serial"),
         *("-device", "virtserialport,bus=serial.0,nr=1,chardev=agent,name=forge"),
-        *_disk("agent", fds.agent_image, writable=False),
-        *_disk("root", fds.root_image, writable=False),
-        *_disk("data", fds.data, writable=True),
+        *_disk("agent", (fds.agent_image,), "readonly=on"),
+        *_disk("root", (fds.root_image,), "readonly=on"),
+        # It dies with its machine, so the host need not flush it: cache=unsafe. QEMU opens a
+        # writable file once for reading first, for which the set needs a second descriptor.
+        *_disk(
+            "data",
+            (fds.data, fds.data_read_only),
+            "cache=unsafe,discard=unmap,detect-zeroes=unmap",
+        ),
         *(["-incoming", "defer"] if boot is None else _boot(boot)),
     ]
 
@@ -91,18 +102,27 @@ def _memory(size_mib: int, fd: int, *, share: bool) -> str:
     return f"memory-backend-file,id=ram0,size={size_mib}M,mem-path={path},share={sharing}"
 
 
-def _disk(name: str, fd: int, *, writable: bool) -> list[str]:
-    # The writable disk dies with its machine, so the host need not flush it: cache=unsafe.
-    mode = "cache=unsafe,discard=unmap,detect-zeroes=unmap" if writable else "readonly=on"
+def _disk(name: str, fds: tuple[int, ...], mode: str) -> list[str]:
     return [
-        *("-add-fd", f"fd={fd},set={fd}"),
-        *("-drive", f"if=none,id={name},file=/dev/fdset/{fd},format=raw,{mode}"),
+        *(word for fd in fds for word in ("-add-fd", f"fd={fd},set={fds[0]}")),
+        *("-drive", f"if=none,id={name},file=/dev/fdset/{fds[0]},format=raw,{mode}"),
         *("-device", f"virtio-blk-device,drive={name},serial=forge-{name},werror=report"),
     ]
 
 
+def _console(boot: Boot | None) -> list[str]:
+    if boot is None:
+        return ["-chardev", "null,id=console", "-serial", "chardev:console"]
+    return [
+        *("-add-fd", f"fd={boot.console},set={boot.console}"),
+        *("-chardev", f"file,id=console,path=/dev/fdset/{boot.console}"),
+        *("-serial", "chardev:console"),
+    ]
+
+
 def _boot(boot: Boot) -> list[str]:
-    options = " ".join((*KERNEL_OPTIONS, f"forge.rootfs={boot.root_kind}"))
+    clock = [f"tsc_early_khz={boot.tsc_khz}"] if boot.tsc_khz else []
+    options = " ".join((*KERNEL_OPTIONS, *clock, f"forge.rootfs={boot.root_kind}"))
     return [
         *("-kernel", f"/proc/self/fd/{boot.kernel}", "-initrd", f"/proc/self/fd/{boot.initrd}"),
         *("-append", options),

@@ -7,7 +7,7 @@ another process on the host could find and connect to.
 import os
 import socket
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from forge.errors import SandboxDied
@@ -29,6 +29,12 @@ class Layout:
     memory_mib: int
     disk_mib: int
     boot: bool
+    tsc_khz: int = 0
+
+    @property
+    def console(self) -> Path:
+        """What the kernel printed while booting."""
+        return self.folder / "console.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,9 @@ async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
             ours.callback(qmp.close)
             fds, boot = _open_files(opened, layout, their_qmp, their_agent)
             argv = machine_argv(program, accelerator, layout.memory_mib, fds, boot)
-            every_fd = [fds.qmp, fds.agent, fds.memory, fds.agent_image, fds.root_image, fds.data]
+            every_fd = list(astuple(fds))
             if boot is not None:
-                every_fd += [boot.kernel, boot.initrd]
+                every_fd += [boot.kernel, boot.initrd, boot.console]
             start = Start(argv, every_fd, layout.folder, layout.memory_mib, layout.disk_mib)
             process = vmm.start(start, vmm.identity(accelerator))
             agent_fd = agent.detach()
@@ -104,7 +110,11 @@ def _open_files(
         agent_image=opened(image.agent),
         root_image=opened(image.root),
         data=opened(layout.data, os.O_RDWR),
+        data_read_only=opened(layout.data),
     )
     if not layout.boot:
         return fds, None
-    return fds, Boot(opened(image.vmlinuz), opened(image.initrd), image.root_kind)
+    console = opened(layout.console, os.O_WRONLY | os.O_CREAT)
+    return fds, Boot(
+        opened(image.vmlinuz), opened(image.initrd), console, image.root_kind, layout.tsc_khz
+    )

@@ -124,13 +124,6 @@ class Monitor:
             raise SandboxDied("QEMU did not finish its device state") from error
         return bytes(state)
 
-    async def console(self) -> str:
-        """The last of what the machine printed on its console, for an error message."""
-        text = await self.execute(
-            "ringbuf-read", {"device": "console", "size": 4096, "format": "utf8"}
-        )
-        return str(text).strip()
-
     async def close(self) -> None:
         """End the session; the VMM is not asked to do anything."""
         try:

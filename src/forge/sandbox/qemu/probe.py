@@ -29,14 +29,15 @@ _MEMORY_MIB = 256
 _DISK_MIB = 64
 
 
+def host_cpu() -> list[str]:
+    """What this host's processor says of itself: its model and its flags."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return [line for line in lines if line.startswith(("flags", "model name"))][:2]
+
+
 def cache_key(version: str, image: Image) -> str:
     """Everything a verdict depends on."""
-    flags = [
-        line
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith(("flags", "model name"))
-    ][:2]
-    parts = [version, image.key, platform.release(), records.boot_id(), *flags]
+    parts = [version, image.key, platform.release(), records.boot_id(), *host_cpu()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -168,8 +168,8 @@ class QemuProvider:
             find_program(),
             accelerator,
             limits.memory_mib,
-            Descriptors(0, 0, 0, 0, 0, 0),
-            Boot(0, 0, image.root_kind),
+            Descriptors(0, 0, 0, 0, 0, 0, 0),
+            Boot(0, 0, 0, image.root_kind, 0),
         )
         parts: dict[str, object] = {
             "qemu": self._qemu_version(),
@@ -177,7 +177,7 @@ class QemuProvider:
             "image": image.key,
             "limits": asdict(limits),
             "agent": AGENT_VERSION,
-            "host": probing.cache_key("", image) if accelerator == "kvm" else "",
+            "host": probing.host_cpu(),
         }
         return saved.template_key(parts)
 

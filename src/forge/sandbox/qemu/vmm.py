@@ -9,6 +9,7 @@ Whoever starts a `Vmm` closes it.
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ GID = _UID_BASE
 """The group of every VMM where Forge runs as root: it may open a template's memory."""
 
 _ADDRESS_SPACE_MIB = 2048  # QEMU's code, its threads' stacks and the translation buffer
+_SETTLE_S = 1.0  # between a closed socket and the process's end lie milliseconds
 _KILL_S = 5.0  # SIGKILL takes milliseconds; this is for a host that is out of memory
 
 
@@ -111,6 +113,12 @@ class Vmm:
         except FileNotFoundError:
             said = ""
         return f"QEMU {how}" + (f": {said}" if said else "")
+
+    async def settle(self) -> None:
+        """Wait a moment for a VMM that is ending, so that `why` can say how it ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await self.ended.wait()
 
     def kill(self) -> None:
         """End it now; it is gone when `ended` is set."""

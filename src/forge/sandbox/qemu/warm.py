@@ -13,6 +13,7 @@ from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Accelerator
 from forge.sandbox.qemu.launch import Launched, Layout, launch
+from forge.sandbox.qemu.tsc import measure_khz
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["
         memory_mib=cold.memory_mib,
         disk_mib=cold.disk_mib,
         boot=True,
+        tsc_khz=measure_khz() if cold.accelerator == "tcg" else 0,
     )
     with layout.memory.open("xb") as memory:
         os.ftruncate(memory.fileno(), cold.memory_mib << 20)
@@ -54,7 +56,7 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["
     try:
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(agent.run())
-            await _first_answer(launched, agent, deadline_s)
+            await _first_answer(launched, agent, deadline_s, layout.console)
             yield Warm(launched, agent, layout)
             reading.cancel()
     except ExceptionGroup as failures:
@@ -86,21 +88,19 @@ def _ignore(_: SandboxError) -> None:
     """Whoever boots a machine learns of its end from the call under way."""
 
 
-async def _first_answer(launched: Launched, agent: Agent, deadline_s: float) -> None:
+async def _first_answer(launched: Launched, agent: Agent, deadline_s: float, log: Path) -> None:
     try:
         await agent.handshake(deadline_s)
     except SandboxUnresponsive as error:
-        said = await _console(launched)
         raise SandboxUnresponsive(
-            f"the guest did not answer within {deadline_s:.0f} s of its start{said}"
+            f"the guest did not answer within {deadline_s:.0f} s of its start{_said(log)}"
         ) from error
     except SandboxDied as error:
-        raise SandboxDied(f"the guest did not boot: {launched.vmm.why()}") from error
+        await launched.vmm.settle()
+        why = launched.vmm.why()
+        raise SandboxDied(f"the guest did not boot: {why}{_said(log)}") from error
 
 
-async def _console(launched: Launched) -> str:
-    try:
-        text = await launched.monitor.console()
-    except SandboxDied:
-        return ""
-    return f"; its console ended with: {text[-300:]}" if text else "; it printed nothing"
+def _said(log: Path) -> str:
+    text = log.read_bytes()[-600:].decode(errors="replace").strip() if log.exists() else ""
+    return f"; its console ended with: {text}" if text else "; its console stayed empty"
