@@ -12,6 +12,7 @@ unusable, because whether its records are there is then unknown; let it end, in 
 from typing import Final
 
 from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forge.clock import Clock
 from forge.errors import ForgeError, LedgerUnwritable
@@ -23,6 +24,8 @@ from forge.store.tables import EVENTS, RUNS
 
 TITLE_LENGTH: Final = 200
 RUNNING: Final = "running"
+
+_INSERT = insert(EVENTS)
 
 
 class Appender:
@@ -56,18 +59,14 @@ class Appender:
             raise LedgerUnwritable(f"Nothing can be appended to the run {self._run_id} any more.")
         records, rows = self._chain(events)
         self._closed = True  # until the outcome is known
+        last = records[-1]
         try:
-            async with self._database.writing() as connection:
-                if row is not None:
-                    await connection.execute(insert(RUNS).values(row))
-                await connection.execute(insert(EVENTS), rows)
-                last = records[-1]
-                if isinstance(last.event, RunFinished):
-                    await connection.execute(
-                        update(RUNS)
-                        .where(RUNS.c.id == self._run_id)
-                        .values(status=last.event.status, finished_at=stamp(last.at))
-                    )
+            if len(rows) == 1 and row is None and not isinstance(last.event, RunFinished):
+                async with self._database.one_statement() as connection:
+                    await connection.execute(_INSERT, rows[0])
+            else:
+                async with self._database.writing() as connection:
+                    await self._write_all(connection, records, rows, row)
         except LedgerUnwritable:
             raise
         except ForgeError as error:
@@ -75,6 +74,24 @@ class Appender:
         self._seq, self._hash = last.seq, last.hash
         self._closed = isinstance(last.event, RunFinished)
         return records
+
+    async def _write_all(
+        self,
+        connection: AsyncConnection,
+        records: tuple[Record, ...],
+        rows: list[dict[str, str | int]],
+        row: dict[str, str] | None,
+    ) -> None:
+        if row is not None:
+            await connection.execute(insert(RUNS).values(row))
+        await connection.execute(_INSERT, rows)
+        last = records[-1]
+        if isinstance(last.event, RunFinished):
+            await connection.execute(
+                update(RUNS)
+                .where(RUNS.c.id == self._run_id)
+                .values(status=last.event.status, finished_at=stamp(last.at))
+            )
 
     def _chain(
         self, events: tuple[AnyEvent, ...]

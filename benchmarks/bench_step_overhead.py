@@ -1,0 +1,186 @@
+"""What a step costs beside its model and its guest: one JSON line per figure.
+
+A run of many steps, each one tool call with a line of output, on a model and a machine that answer
+at once, with the real ledger on disk: all the time it takes is Forge's own.
+
+    uv run python benchmarks/bench_step_overhead.py
+"""
+
+import asyncio
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from forge.budget.prices import PriceTable
+from forge.clock import SystemClock
+from forge.events import Caps, ModelRequested, Notice, RunStarted
+from forge.ids import new_run_id, new_sandbox_id
+from forge.ledger.append import LedgerWriter
+from forge.ledger.read import LedgerReader
+from forge.messages import AssistantMessage, Text, ToolCall
+from forge.models.base import ModelEvent, ModelRequest, ModelResponse, TextDelta, ToolInputDelta
+from forge.runs.driver import RunDriver
+from forge.runs.owner import this_process
+from forge.runs.service import RunService
+from forge.runs.wish import RunWish
+from forge.sandbox.base import (
+    CodeResult,
+    Command,
+    ExecResult,
+    FileInfo,
+    Output,
+    Probe,
+    Sandbox,
+    SandboxFacts,
+    SandboxSpec,
+    Sink,
+)
+from forge.store.blobs import BlobStore
+from forge.store.database import Database
+from forge.usage import Usage
+
+STEPS = 200
+
+
+class InstantModel:
+    """Asks for code a number of times, at once, then answers."""
+
+    name = "offline:instant"
+    priced = False
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Some deltas and the whole."""
+        step = len(request.messages) // 2 + 1
+        yield TextDelta("Let me look. ")
+        usage = Usage(input_tokens=100 * step, output_tokens=20)
+        if step > STEPS:
+            yield ModelResponse(AssistantMessage(parts=(Text(text="Done."),)), "end", usage)
+            return
+        call = ToolCall(id=f"call_{step}", name="run_python", arguments='{"code": "print(1)"}')
+        yield ToolInputDelta(call.id, call.name, call.arguments)
+        message = AssistantMessage(parts=(Text(text="Let me look. "), call))
+        yield ModelResponse(message, "tool_use", usage)
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+class InstantSandbox:
+    """Every call is over at once."""
+
+    def __init__(self) -> None:
+        self.facts = SandboxFacts(new_sandbox_id(datetime.now(UTC)), "instant", "none", "base", 0)
+
+    async def exec(self, _command: Command, _sink: Sink) -> ExecResult:
+        """Nothing."""
+        return ExecResult(0, None, timed_out=False, duration_ms=0)
+
+    async def run_code(
+        self, _code: str, sink: Sink, *, deadline_s: float, context: str = "default"
+    ) -> CodeResult:
+        """One line of output."""
+        assert deadline_s > 0
+        assert context
+        await sink(Output("stdout", b"1\n"))
+        return CodeResult("ok", 0)
+
+    async def write_file(self, _path: str, _content: AsyncIterator[bytes]) -> int:
+        """Nothing."""
+        return 0
+
+    async def read_file(self, _path: str, *, limit: int) -> AsyncGenerator[bytes, None]:
+        """Nothing."""
+        yield b""[:limit]
+
+    async def list_files(self, _path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
+        """A home with some files that do not change."""
+        assert depth
+        return tuple(FileInfo(f"/home/user/{n}", "file", 1, 0o644, 1.0) for n in range(20))
+
+    async def stop(self) -> None:
+        """Nothing to free."""
+
+
+class InstantProvider:
+    """Machines at once."""
+
+    name = "instant"
+
+    async def probe(self, *, fresh: bool = False) -> Probe:
+        """Nothing to find out."""
+        return Probe("instant", "none", (), "0", cached=not fresh)
+
+    async def create(self, _spec: SandboxSpec) -> Sandbox:
+        """A machine."""
+        return InstantSandbox()
+
+    async def reap(self) -> int:
+        """Nothing."""
+        return 0
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+def say(name: str, value: float, n: int) -> None:
+    print(json.dumps({"name": name, "value": round(value, 3), "unit": "ms", "n": n}))
+
+
+async def steps(folder: Path, database: Database) -> list[float]:
+    """Milliseconds from one model request to the next."""
+    clock = SystemClock()
+    driver = RunDriver(
+        provider=InstantProvider(),
+        model=InstantModel(),
+        ledger=LedgerWriter(database, clock),
+        blobs=BlobStore(folder / "blobs"),
+        prices=PriceTable(None),
+        clock=clock,
+        owner=this_process(),
+    )
+    service = RunService(driver, LedgerReader(database))
+    wish = RunWish("go", caps=Caps(iterations=STEPS + 1))
+    async with service.start(wish) as run:
+        marks = [
+            time.perf_counter() * 1000
+            async for record in run
+            if isinstance(record.event, ModelRequested)
+        ]
+    return [after - before for before, after in itertools.pairwise(marks)]
+
+
+async def appends(database: Database) -> list[float]:
+    """Milliseconds of single appends."""
+    clock = SystemClock()
+    started = RunStarted(prompt="p", model="m", template="base", caps=Caps())
+    appender, _ = await LedgerWriter(database, clock).begin(
+        new_run_id(clock.now()), this_process(), started
+    )
+    times: list[float] = []
+    for number in range(300):
+        begun = time.perf_counter()
+        await appender.append(Notice(text=f"{number} " * 50))
+        times.append((time.perf_counter() - begun) * 1000)
+    return times
+
+
+async def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with Database.open(folder / "forge.db") as database:
+            for what, times in (
+                ("agent_step_overhead", await steps(folder, database)),
+                ("ledger_append", await appends(database)),
+            ):
+                say(f"{what}_p50", statistics.median(times), len(times))
+                say(f"{what}_p95", statistics.quantiles(times, n=20)[-1], len(times))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
