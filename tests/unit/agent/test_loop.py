@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -222,6 +223,30 @@ async def test_cells_of_one_answer_run_in_the_order_they_were_written(stage: Sta
         ]
     )
     assert talk.server.requests[1].tool_results[-1].text.strip() == "6"
+
+
+async def test_code_waits_for_the_files_written_before_it(stage: Stage):
+    """A slow write is over before the code of the same answer begins."""
+    story, begun = list[str](), asyncio.Event()
+    write, run = stage.sandbox.write_file, stage.sandbox.run_code
+
+    async def slow_write(*args: Any) -> int:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await begun.wait()
+        story.append("written")
+        return await write(*args)
+
+    async def noted_run(*args: Any, **named: Any) -> Any:
+        begun.set()
+        story.append("code")
+        return await run(*args, **named)
+
+    stage.sandbox.write_file = slow_write  # type: ignore[method-assign]
+    stage.sandbox.run_code = noted_run  # type: ignore[method-assign]
+    file = UseTool("write_file", {"path": "n.txt", "content": "5"})
+    await stage.play([Reply([file, python("open('n.txt').read()")]), DONE])
+    assert story == ["written", "code"]
 
 
 async def test_a_model_that_loops_forever_is_stopped_by_the_cap(stage: Stage):

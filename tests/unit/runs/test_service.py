@@ -22,6 +22,7 @@ from forge.events import (
     RunStarted,
     SandboxCreated,
     ToolFinished,
+    ToolStarted,
 )
 from forge.ids import RunId, new_run_id
 from forge.ledger.append import LedgerWriter
@@ -172,6 +173,54 @@ async def test_a_reader_cancelled_at_any_moment_leaves_nothing_running(tmp_path:
             task.cancel()
         for run in await home.service.list_runs():
             assert (await home.settled(run.id)).status in ("cancelled", "done")
+
+
+class StopsSlowly(LocalProvider):
+    """Its machines stop when they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping, self.let = asyncio.Event(), asyncio.Event()
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        sandbox = await super().create(spec)
+        stop = sandbox.stop
+
+        async def slowly() -> None:
+            self.stopping.set()
+            await self.let.wait()
+            await stop()
+
+        sandbox.stop = slowly  # type: ignore[method-assign]
+        return sandbox
+
+
+async def test_a_second_cancel_does_not_interrupt_the_ending(tmp_path: Path):
+    """Impatience while the machine is being stopped changes nothing about the ledger's end."""
+    provider = StopsSlowly()
+    async with house(tmp_path, provider=provider) as home:
+        begun = asyncio.Event()
+
+        async def read() -> None:
+            async with home.service.start(RunWish("```python\nwhile True: pass\n```")) as run:
+                async for record in run:
+                    if isinstance(record.event, ToolStarted):
+                        begun.set()
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            task = group.create_task(read())
+            await begun.wait()
+            task.cancel()
+            await provider.stopping.wait()
+            for running in asyncio.all_tasks() - {asyncio.current_task(), task}:
+                if "drive" in repr(running.get_coro()):
+                    running.cancel()
+            await asyncio.sleep(0)
+            provider.let.set()
+        (run,) = await home.service.list_runs()
+        await home.reader.verify(run.id)
+        assert run.status == "cancelled"
+        assert provider.made[0].stopped
 
 
 async def test_a_reader_that_leaves_or_fails_ends_the_run(tmp_path: Path):
