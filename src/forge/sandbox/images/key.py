@@ -60,7 +60,7 @@ def guest_sources(guest_dir: Path) -> dict[str, bytes]:
 def plan_image(recipe: Recipe, sources: Mapping[str, bytes]) -> Plan:
     """The keys of the image that this recipe and this guest make."""
     declared = recipe.declared
-    start = read_script("start.py")
+    start = read_script("start")
     kernel = _key("kernel", {"suite": declared.debian.suite, "init": read_script("init.sh")})
     interpreter = _key("interpreter", {"suite": declared.debian.suite})
     agent = _key("agent", {"interpreter": interpreter, "start": start, "guest": _digests(sources)})

@@ -21,6 +21,7 @@ _PACKAGES = {
     "sqfstar": "squashfs-tools",
     "setpriv": "util-linux",
     "tar": "tar",
+    "dd": "coreutils",
     "env": "coreutils",
     "newuidmap": "uidmap",
 }

@@ -48,7 +48,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Suite = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}$")]
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]{1,63}$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,63}$")]
-Value = Annotated[str, StringConstraints(pattern=r"^[^\n\0\"'\\$]{0,256}$")]
+Value = Annotated[str, StringConstraints(pattern=r"^[^\n\x00\"'\\$]{0,256}$")]
 Glob = Annotated[str, AfterValidator(_relative_glob)]
 Module = Annotated[str, AfterValidator(_module)]
 

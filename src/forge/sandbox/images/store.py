@@ -2,7 +2,7 @@
 
     <home>/images/<name>-<key>.json   a manifest: which parts make the image, and how to run it
     <home>/images/parts/              the parts, named by kind and key, each with a `.json` of facts
-    <home>/images/work/               builds under way; everything in it is rubbish to the next build
+    <home>/images/work/               builds under way; everything in it is rubbish to the next
     <home>/images/logs/               the logs of builds that failed
     <home>/images/lock                held by whoever builds
 
@@ -157,7 +157,8 @@ class ImageStore:
             self.path(part.kind, part.key, name).name
             for part in manifest.parts
             for name, facts in part.files.items()
-            if not self._whole(part) or _sha256(self.path(part.kind, part.key, name)) != facts.sha256
+            if not self._whole(part)
+            or _sha256(self.path(part.kind, part.key, name)) != facts.sha256
         ]
         if wrong:
             raise ImageError(
