@@ -141,7 +141,7 @@ class Interpreter:
             pid = spawn(
                 Spawn(
                     argv=[b"/usr/bin/python3", b"-I", b"-B", b"-c", _BOOT.encode()],
-                    env=encode_env(base_env() | env),
+                    env=encode_env(base_env(root=True) | env),
                     cwd=b"/",
                     root=True,
                     fds=(null, 2, 2, theirs.fileno()),
@@ -166,10 +166,16 @@ class Interpreter:
         """Give the zygote and every context fresh random numbers.
 
         Raises:
-            ContextLost, TimeoutError: one of them did not answer.
+            Refused, TimeoutError: one of them did not answer.
         """
         if self._zygote is None:
             return
+        try:
+            await self._renew()
+        except ContextLost as lost:
+            raise Refused("refused", f"an interpreter kept old random numbers: {lost}") from lost
+
+    async def _renew(self) -> None:
         await self._ask({"renew": 1}, [], "renewed")
         for context in self._contexts.values():
             async with context.lock, asyncio.timeout(_FORK_S):

@@ -176,7 +176,8 @@ def _path(request: dict[str, Any]) -> bytes:
     path = os.path.join(os.fsencode(HOME), os.fsencode(str(request["path"])))
     if b"\0" in path or len(path) > MAX_PATH:
         raise Refused("refused", "the path is malformed")
-    return path
+    # `..` stays: only the kernel knows what it means behind a symlink.
+    return b"/" + b"/".join(part for part in path.split(b"/") if part not in (b"", b"."))
 
 
 def _walk(fd: int, path: bytes, depth: int, entries: list[dict[str, Any]]) -> None:

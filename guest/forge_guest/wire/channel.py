@@ -14,6 +14,7 @@ from forge_guest.wire.session import (
     LARGEST_DATA,
     Credited,
     Data,
+    Greeted,
     Happening,
     Message,
     Opened,
@@ -179,6 +180,8 @@ class Channel:
         self._on_open = on_open
         self._streams: dict[int, Stream] = {}
         self._closed: Exception | None = None
+        if host:
+            transport.write(self.session.hello())
 
     async def run(self) -> None:
         """Read until the other side ends the connection.
@@ -203,8 +206,11 @@ class Channel:
             return
         self._closed = reason
         self._transport.close()
+        self._end_streams(str(reason))
+
+    def _end_streams(self, reason: str) -> None:
         for stream in self._streams.values():
-            stream.end(reason if isinstance(reason, ChannelClosed) else ChannelClosed(str(reason)))
+            stream.end(ChannelClosed(reason))
         self._streams.clear()
 
     async def open(self, request: dict[str, Any], *, fin: bool = False) -> Stream:
@@ -243,6 +249,9 @@ class Channel:
     def _dispatch(self, happening: Happening) -> None:
         if isinstance(happening, Opened):
             self._accept(happening)
+            return
+        if isinstance(happening, Greeted):
+            self._end_streams("a host connected anew")
             return
         stream = self._streams.get(happening.stream)
         if stream is None:

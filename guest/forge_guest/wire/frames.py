@@ -19,6 +19,9 @@ MAX_PAYLOAD = 64 * 1024
 """Bytes. Small enough that one frame never holds up another stream for long."""
 
 HEADER = struct.Struct(">IIBB")
+VERSION = 1
+"""Of the wire."""
+
 FIN = 1
 """Flag: the sender will send no more payload on this stream."""
 
@@ -30,6 +33,7 @@ class WireError(Exception):
 class Type(enum.IntEnum):
     """What a frame is."""
 
+    HELLO = 0  # two bytes: the version of the wire; from the host, first of all
     OPEN = 1  # a JSON object: the request that opens a stream
     DATA = 2  # one byte of lane, then raw bytes
     MESSAGE = 3  # a JSON object

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from forge_guest.wire.frames import (
     MAX_PAYLOAD,
+    VERSION,
     Frame,
     FrameDecoder,
     Type,
@@ -35,6 +36,11 @@ MAX_STREAMS = 256
 """How many streams the other side may have open at once."""
 
 _CREDIT = struct.Struct(">I")
+_VERSION = struct.Struct(">H")
+
+
+class Greeted(NamedTuple):
+    """A host connected anew: whatever was under way is over."""
 
 
 class Opened(NamedTuple):
@@ -79,7 +85,7 @@ class Reset(NamedTuple):
     reply: bytes
 
 
-Happening = Opened | Data | Message | Credited | Reset
+Happening = Greeted | Opened | Data | Message | Credited | Reset
 
 
 @dataclass
@@ -101,13 +107,23 @@ class Session:
 
     def __init__(self, *, host: bool) -> None:
         self._decoder = FrameDecoder()
-        self._streams: dict[int, _Stream] = {}
-        self._next = 1 if host else 2
-        self._their_last = 0 if not host else -1
+        self._host = host
         self._their_parity = 0 if host else 1
+        self._greeted = host
+        self._begin()
+
+    def _begin(self) -> None:
+        self._streams: dict[int, _Stream] = {}
+        self._next = 1 if self._host else 2
+        self._their_last = 0
         self._their_open = 0
 
     # -- sending ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def hello() -> bytes:
+        """What a host sends before anything else."""
+        return encode(Type.HELLO, 0, _VERSION.pack(VERSION))
 
     def open(self, request: dict[str, Any], *, fin: bool = False) -> tuple[int, bytes]:
         """Open a stream; returns its number and the frame to send.
@@ -193,8 +209,13 @@ class Session:
         return happenings
 
     def _receive(self, frame: Frame) -> Happening | None:
-        if frame.type is Type.OPEN:
-            return self._opened(frame)
+        if frame.type is Type.HELLO:
+            return self._hello(frame)
+        if not self._greeted:
+            raise WireError(f"a {frame.type.name} frame before HELLO")
+        return self._opened(frame) if frame.type is Type.OPEN else self._on_stream(frame)
+
+    def _on_stream(self, frame: Frame) -> Happening | None:
         state = self._streams.get(frame.stream)
         if state is None:
             self._check_stale(frame)
@@ -204,6 +225,15 @@ class Session:
         if frame.type is Type.CREDIT:
             return self._credited(frame, state)
         return self._payload_received(frame, state)
+
+    def _hello(self, frame: Frame) -> Greeted:
+        if self._host:
+            raise WireError("HELLO comes from the host alone")
+        if frame.payload != _VERSION.pack(VERSION):
+            raise WireError("the host speaks another version of the wire")
+        self._greeted = True
+        self._begin()
+        return Greeted()
 
     def _opened(self, frame: Frame) -> Opened:
         number = frame.stream
