@@ -25,8 +25,6 @@ from forge.store.tables import EVENTS, RUNS
 TITLE_LENGTH: Final = 200
 RUNNING: Final = "running"
 
-_INSERT = insert(EVENTS)
-
 
 class Appender:
     """The end of one run's chain. Made by `LedgerWriter`. Appending nothing does nothing."""
@@ -62,8 +60,7 @@ class Appender:
         last = records[-1]
         try:
             if len(rows) == 1 and row is None and not isinstance(last.event, RunFinished):
-                async with self._database.one_statement() as connection:
-                    await connection.execute(_INSERT, rows[0])
+                await self._database.insert(EVENTS, rows[0])
             else:
                 async with self._database.writing() as connection:
                     await self._write_all(connection, records, rows, row)
@@ -84,7 +81,7 @@ class Appender:
     ) -> None:
         if row is not None:
             await connection.execute(insert(RUNS).values(row))
-        await connection.execute(_INSERT, rows)
+        await connection.execute(insert(EVENTS), rows)
         last = records[-1]
         if isinstance(last.event, RunFinished):
             await connection.execute(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import Row, Select, select
+from sqlalchemy.exc import DBAPIError
 
 from forge.errors import LedgerCorrupt, RunNotFound
 from forge.events import EVENT, Record, RunFinished, RunStatus
@@ -107,7 +108,12 @@ class LedgerReader:
             status = await connection.scalar(select(RUNS.c.status).where(RUNS.c.id == run_id))
             if status is None:
                 raise RunNotFound(f"There is no run {run_id[:80]!r}.")
-            return status, (await connection.execute(query)).all()
+            try:
+                return status, (await connection.execute(query)).all()
+            except DBAPIError as error:  # text that is no text any more, among others
+                raise LedgerCorrupt(
+                    f"A record of the run {run_id} cannot be read: {error.orig}"
+                ) from error
 
     async def _summaries(self, query: Select[Any]) -> tuple[RunSummary, ...]:
         async with self._database.reading() as connection:

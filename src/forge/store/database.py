@@ -15,12 +15,15 @@ machine died in the same power cut.
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, exc
+from sqlalchemy import Connection, Table, event, exc, insert
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from forge.errors import ForgeError, HostUnfit, LedgerCorrupt, LedgerUnwritable, NoSpace
@@ -90,20 +93,25 @@ class Database:
                 async with connection.begin():
                     yield connection
 
-    @asynccontextmanager
-    async def one_statement(self) -> AsyncIterator[AsyncConnection]:
-        """For a single statement that writes: SQLite makes it a transaction of its own, which
-        saves the round trips of `writing` to the database's thread. A second statement inside
-        would be committed apart from the first.
+    async def insert(self, table: Table, row: Mapping[str, str | int]) -> None:
+        """Write one row with all of the table's columns, as a transaction of its own.
+
+        A run makes hundreds of these, so the statement goes to the database's thread in one round
+        trip; a transaction through the engine takes eight and three times as long.
 
         Raises:
             NoSpace, LedgerUnwritable, LedgerCorrupt, HostUnfit: as in `writing`.
         """
         with translated(self.path):
-            async with self._engine.connect() as plain:
-                connection = await plain.execution_options(forge_begin=NONE)
-                async with connection.begin():
-                    yield connection
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                await driver.execute_fetchall(_insertion(table), row)
+
+
+@cache
+def _insertion(table: Table) -> str:
+    return str(insert(table).compile(dialect=dialect(paramstyle="named")))
 
 
 @contextmanager
@@ -111,19 +119,20 @@ def translated(path: Path) -> Iterator[None]:
     """Turn what the database's driver raises into Forge's own errors."""
     try:
         yield
-    except exc.IntegrityError as error:
-        raise LedgerUnwritable(
-            f"Another process wrote the same row of {path}: {error.orig}"
-        ) from error
     except exc.DBAPIError as error:
-        raise _named(str(error.orig), path) from error
+        raise _named(error.orig, path) from error
+    except sqlite3.Error as error:
+        raise _named(error, path) from error
 
 
-def _named(reason: str, path: Path) -> ForgeError:
+def _named(error: BaseException | None, path: Path) -> ForgeError:
+    reason = str(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return LedgerUnwritable(f"Another process wrote the same row of {path}: {reason}")
     said = reason.lower()
     if "full" in said:
         return NoSpace(f"There is no space left to write {path}.")
-    if "not a database" in said or "malformed" in said:
+    if any(sign in said for sign in ("not a database", "malformed", "could not decode")):
         return LedgerCorrupt(f"{path} is damaged or not a database: {reason}.")
     if "locked" in said:
         return LedgerUnwritable(

@@ -187,6 +187,7 @@ async def test_runs_are_listed_newest_first_and_in_pages(database: Database):
     [
         "UPDATE events SET body = replace(body, 'b', 'c') WHERE seq = 3",
         "UPDATE events SET body = body || ' ' WHERE seq = 3",
+        "UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3",
         "UPDATE events SET at = replace(at, '2030', '2031') WHERE seq = 3",
         "UPDATE events SET type = 'tool.output' WHERE seq = 3",
         "UPDATE events SET hash = prev WHERE seq = 3",
