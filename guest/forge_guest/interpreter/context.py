@@ -88,7 +88,7 @@ def main(control: int, stdout: int, stderr: int) -> NoReturn:
     os.setresgid(GID, GID, GID)
     os.setresuid(UID, UID, UID)
     os.chdir(HOME)
-    os.environ.update(HOME=HOME, USER="user", LOGNAME="user")
+    os.environ.update(HOME=HOME, USER="user", LOGNAME="user")  # noqa: TID251 -- its own
     luck.renew()
     agent = Agent(control)
     module = _fresh_main()

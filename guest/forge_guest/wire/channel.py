@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from forge_guest.wire.frames import WireError
+from forge_guest.wire.frames import MAX_PAYLOAD, WireError
 from forge_guest.wire.session import (
     LARGEST_DATA,
     Credited,
@@ -88,15 +88,17 @@ class Stream:
             StreamReset, ChannelClosed: the stream is over.
         """
         # A message's size is known only once encoded; a whole frame's credit always suffices.
-        await self._wait_credit(LARGEST_DATA + 1)
-        await self._channel.put(self._channel.session.message(self.number, value, fin=fin))
+        await self._wait_credit(MAX_PAYLOAD)
+        frame = self._channel.session.message(self.number, value, fin=fin)
         self._channel.retire(self)
+        await self._channel.put(frame)
 
     async def finish(self) -> None:
         """End this direction without a message."""
         await self._wait_credit(1)
-        await self._channel.put(self._channel.session.data(self.number, 0, b"", fin=True))
+        frame = self._channel.session.data(self.number, 0, b"", fin=True)
         self._channel.retire(self)
+        await self._channel.put(frame)
 
     async def receive(self) -> Data | Message | None:
         """The next happening on this stream; None once the other side has finished.
@@ -112,9 +114,8 @@ class Stream:
             self._arrived.clear()
             await self._arrived.wait()
         item = self._inbox.popleft()
-        frame = self._channel.session.consumed(self.number, item.cost)
-        if frame:
-            await self._channel.put(frame)
+        # Nothing is awaited from here on: a receiver that is cancelled has lost nothing.
+        self._channel.grant(self, item.cost)
         return item
 
     async def given_up(self) -> NoReturn:
@@ -129,15 +130,19 @@ class Stream:
         raise self._ended
 
     def reset(self, code: str, message: str) -> None:
-        """Give the stream up; nothing more arrives on it."""
-        self._channel.give_up(self, code, message)
+        """Give the stream up; nothing more arrives on it. Where it is over, this does nothing."""
+        if self._ended is None:
+            self._channel.give_up(self, code, message)
+            self.end(ChannelClosed("this end gave the stream up"))
 
     async def _wait_credit(self, size: int) -> None:
-        while self._channel.session.credit(self.number) < size:
+        while True:
             if self._ended is not None:
                 raise self._ended
-            if not self._channel.session.alive(self.number):
+            if not self._channel.may_send(self):
                 raise ChannelClosed("this end of the stream has finished")
+            if self._channel.session.credit(self.number) >= size:
+                return
             self._credited.clear()
             await self._credited.wait()
 
@@ -194,6 +199,8 @@ class Channel:
             while data := await self._transport.read():
                 for happening in self.session.feed(data):
                     self._dispatch(happening)
+                # Reading does not wait while there is more: a flood must not hold up the loop.
+                await asyncio.sleep(0)
         except WireError as error:
             reason = error
             raise
@@ -218,6 +225,7 @@ class Channel:
 
         Raises:
             ValueError: the request is larger than a frame.
+            TooManyStreams: too many are open already.
             ChannelClosed: the connection is over.
         """
         if self._closed is not None:
@@ -225,7 +233,11 @@ class Channel:
         number, frame = self.session.open(request, fin=fin)
         stream = Stream(self, number, request)
         self._streams[number] = stream
-        await self.put(frame)
+        try:
+            await self.put(frame)
+        except asyncio.CancelledError:
+            stream.reset("cancelled", "opened and given up at once")
+            raise
         return stream
 
     async def put(self, frame: bytes) -> None:
@@ -235,16 +247,32 @@ class Channel:
         self._transport.write(frame)
         await self._transport.drain()
 
+    def _knows(self, stream: Stream) -> bool:
+        # After a new HELLO another stream may bear the number of one that somebody still holds.
+        return self._streams.get(stream.number) is stream
+
+    def may_send(self, stream: Stream) -> bool:
+        """Whether this end has not finished with a stream."""
+        return self._knows(stream) and self.session.alive(stream.number)
+
+    def grant(self, stream: Stream, cost: int) -> None:
+        """Let the other side send on in place of what was received.
+
+        Not awaited: one small frame for each half window received cannot pile up.
+        """
+        if self._knows(stream):
+            self._transport.write(self.session.consumed(stream.number, cost))
+
     def give_up(self, stream: Stream, code: str, message: str) -> None:
         """Reset one stream from this end."""
-        self._streams.pop(stream.number, None)
-        if self._closed is None:
+        if self._knows(stream):
+            del self._streams[stream.number]
             self._transport.write(self.session.reset(stream.number, code, message))
 
     def retire(self, stream: Stream) -> None:
         """Forget a stream that both sides are done with; its inbox lives on with its reader."""
-        if self.session.over(stream.number):
-            self._streams.pop(stream.number, None)
+        if self._knows(stream) and self.session.over(stream.number):
+            del self._streams[stream.number]
 
     def _dispatch(self, happening: Happening) -> None:
         if isinstance(happening, Opened):
@@ -262,7 +290,9 @@ class Channel:
             stream.end(StreamReset(happening.code, happening.message))
             return
         stream.deliver(happening)
-        self.retire(stream)
+        # The session has read ahead: only what is delivered tells that a stream is over.
+        if not isinstance(happening, Credited) and happening.fin:
+            self.retire(stream)
 
     def _accept(self, opened: Opened) -> None:
         if self._on_open is None:
