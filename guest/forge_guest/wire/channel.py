@@ -133,6 +133,7 @@ class Stream:
         """Give the stream up; nothing more arrives on it. Where it is over, this does nothing."""
         if self._ended is None:
             self._channel.give_up(self, code, message)
+            self._inbox.clear()
             self.end(ChannelClosed("this end gave the stream up"))
 
     async def _wait_credit(self, size: int) -> None:

@@ -37,7 +37,7 @@ class Type(enum.IntEnum):
     OPEN = 1  # a JSON object: the request that opens a stream
     DATA = 2  # one byte of lane, then raw bytes
     MESSAGE = 3  # a JSON object
-    CREDIT = 4  # four bytes: how many more bytes of payload may be sent
+    CREDIT = 4  # four bytes: how many more bytes of credit there are
     RESET = 5  # a JSON object with `code` and `message`: the stream is over
 
 

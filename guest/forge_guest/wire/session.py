@@ -10,7 +10,8 @@ stream lives until both sides have sent `FIN`, or either sent `RESET`:
     any of these ── we RESET ────▶ reset ── they FIN or RESET ──▶ gone
 
 After our own `RESET` the other side may still have frames under way; they are counted against its
-credit and dropped. Credit is per stream and direction and starts at `WINDOW` bytes of payload.
+credit and dropped. Credit is per stream and direction and starts at `WINDOW` bytes; every payload
+costs its size and `OVERHEAD`, so that a flood of tiny frames is paid for as the memory it takes.
 """
 
 import struct
@@ -30,13 +31,20 @@ from forge_guest.wire.frames import (
 )
 
 WINDOW = 256 * 1024
-"""Bytes of payload that may be under way on one stream in one direction."""
+"""Bytes of credit that may be under way on one stream in one direction."""
+
+OVERHEAD = 64
+"""Bytes of credit that a payload costs beside its size: about what keeping it takes."""
 
 MAX_STREAMS = 256
-"""How many streams the other side may have open at once."""
+"""How many streams each side may have open at once."""
 
 _CREDIT = struct.Struct(">I")
 _VERSION = struct.Struct(">H")
+
+
+class TooManyStreams(Exception):
+    """This side has `MAX_STREAMS` open; one must end before another is opened."""
 
 
 class Greeted(NamedTuple):
@@ -117,6 +125,7 @@ class Session:
         self._next = 1 if self._host else 2
         self._their_last = 0
         self._their_open = 0
+        self._our_open = 0
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -130,17 +139,24 @@ class Session:
 
         Raises:
             ValueError: the request is larger than a frame.
+            TooManyStreams: the other side would refuse one more.
         """
         payload = encode_json(request)
+        # The other side forgets a stream no later than it reads our next OPEN, so our count is
+        # never below its own.
+        if self._our_open >= MAX_STREAMS:
+            raise TooManyStreams(f"{MAX_STREAMS} streams are open")
         number = self._next
         self._next += 2
+        self._our_open += 1
         self._streams[number] = _Stream(sent_fin=fin)
         return number, encode(Type.OPEN, number, payload, fin=fin)
 
     def credit(self, stream: int) -> int:
-        """How many bytes of payload may be sent on a stream now; 0 where it is gone."""
+        """How many bytes of payload one frame may carry on a stream now; below 0: none at all."""
         state = self._streams.get(stream)
-        return state.send_credit if state and not (state.sent_fin or state.reset_by_us) else 0
+        left = state.send_credit if state and not (state.sent_fin or state.reset_by_us) else 0
+        return min(left - OVERHEAD, MAX_PAYLOAD)
 
     def over(self, stream: int) -> bool:
         """Whether both sides are done with a stream."""
@@ -163,15 +179,15 @@ class Session:
         state = self._streams[stream]
         assert not state.sent_fin
         assert not state.reset_by_us
-        assert len(payload) <= state.send_credit
-        state.send_credit -= len(payload)
+        assert len(payload) + OVERHEAD <= state.send_credit
+        state.send_credit -= len(payload) + OVERHEAD
         state.sent_fin = fin
         if fin and state.received_fin:
             self._forget(stream)
         return encode(kind, stream, payload, fin=fin)
 
     def consumed(self, stream: int, cost: int) -> bytes:
-        """Say that `cost` bytes of payload were used up; returns a frame to send, or b''."""
+        """Say that `cost` bytes of credit were used up; returns a frame to send, or b''."""
         state = self._streams.get(stream)
         if state is None or state.received_fin or state.reset_by_us:
             return b""
@@ -267,31 +283,31 @@ class Session:
 
     def _reset(self, frame: Frame, state: _Stream) -> Reset | None:
         value = decode_json(frame.payload)
+        code, message = value.get("code", ""), value.get("message", "")
+        if not isinstance(code, str) or not isinstance(message, str):
+            raise WireError("a RESET frame whose reason is not text")
         self._forget(frame.stream)
         if state.reset_by_us:
             return None
         # The answer tells the side that gave up that no more frames of this stream are under way.
         reply = b"" if state.sent_fin else encode(Type.RESET, frame.stream, b"{}")
-        code, message = str(value.get("code", "")), str(value.get("message", ""))
         return Reset(frame.stream, code[:100], message[:1000], reply)
 
     def _payload_received(self, frame: Frame, state: _Stream) -> Data | Message | None:
-        cost = len(frame.payload)
+        cost = len(frame.payload) + OVERHEAD
         if state.received_fin:
             raise WireError(f"a frame after the end of stream {frame.stream}")
         if cost > state.receive_credit:
             raise WireError(f"stream {frame.stream} sent more than its credit")
         state.receive_credit -= cost
         state.received_fin = frame.fin
-        if state.reset_by_us:
-            state.receive_credit = WINDOW
         if frame.fin and (state.sent_fin or state.reset_by_us):
             self._forget(frame.stream)
         if state.reset_by_us:
             return None
         if frame.type is Type.MESSAGE:
             return Message(frame.stream, decode_json(frame.payload), frame.fin, cost)
-        if not cost:
+        if not frame.payload:
             raise WireError("a DATA frame without a lane")
         return Data(frame.stream, frame.payload[0], frame.payload[1:], frame.fin, cost)
 
@@ -299,6 +315,8 @@ class Session:
         del self._streams[stream]
         if stream % 2 == self._their_parity:
             self._their_open -= 1
+        else:
+            self._our_open -= 1
 
 
 LARGEST_DATA = MAX_PAYLOAD - 1

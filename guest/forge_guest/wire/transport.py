@@ -57,6 +57,7 @@ class FdTransport:
             self._loop.remove_writer(self._fd)
             os.close(self._fd)
             self._fd = -1
+            self._pending.clear()
             self._readable.set()
             self._writable.set()
 
