@@ -5,7 +5,6 @@ promises, and the caller destroys the machine.
 """
 
 import json
-import math
 import re
 import struct
 from typing import Any, TypeGuard, cast
@@ -27,6 +26,7 @@ MAX_LISTING = 64 * 1024 * 1024
 
 _MAX_RECORD = 64 * 1024 * 1024
 _MAX_ENTRIES = 10_001
+_LARGEST = 2**63 - 1
 _LENGTH = struct.Struct(">I")
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 _KINDS = ("file", "directory", "symlink", "other")
@@ -39,7 +39,9 @@ class Malformed(Exception):
 
 def refusal(reset: StreamReset) -> ForgeError:
     """The error for a request that the agent refused."""
-    message = f"the machine refused: {reset.message[:500]}"
+    # Words of a guest are shown in a terminal: nothing in them may steer it.
+    words = "".join(each if each.isprintable() else " " for each in reset.message[:500])
+    message = f"the machine refused: {words}"
     if reset.code == "not_found":
         return FileNotFound(message)
     if reset.code == "quota":
@@ -51,7 +53,7 @@ def exec_result(value: dict[str, Any]) -> ExecResult:
     """How a command ended."""
     exit_code, signal = value.get("exit_code"), value.get("signal")
     for number in (exit_code, signal):
-        if number is not None and not (_whole(number) and 0 <= number <= 255):
+        if number is not None and not _whole(number, most=255):
             raise Malformed("an exit code or signal that is none")
     if (exit_code is None) == (signal is None):
         raise Malformed("a command that ended in two ways or none")
@@ -71,6 +73,8 @@ def code_result(value: dict[str, Any]) -> CodeResult:
         if not all(isinstance(word, str) for word in words):
             raise Malformed("an error without words")
         error = CodeError(*(str(word) for word in words))
+    if (status, error) == ("error", None) or (status == "ok" and error):
+        raise Malformed("an error without its status, or a status without its error")
     restarted = value.get("restarted", False) is True
     known = cast("CodeStatus", status)
     return CodeResult(known, _duration(value), error, restarted)
@@ -79,17 +83,18 @@ def code_result(value: dict[str, Any]) -> CodeResult:
 def size(value: dict[str, Any]) -> int:
     """How large a file has become."""
     number = value.get("size")
-    if not _whole(number) or number < 0:
+    if not _whole(number):
         raise Malformed("a size that is none")
     return number
 
 
 def listing(data: bytes) -> tuple[FileInfo, ...]:
-    """A folder's entries, one JSON object a line."""
+    """A folder's entries, one JSON object a line; sorted by path."""
     lines = data.split(b"\n")
     if len(lines) > _MAX_ENTRIES or lines[-1]:
         raise Malformed("a listing with too many entries or a broken line")
-    return tuple(_file_info(_object(line)) for line in lines[:-1])
+    entries = (_file_info(_object(line)) for line in lines[:-1])
+    return tuple(sorted(entries, key=lambda entry: entry.path))
 
 
 class Records:
@@ -126,12 +131,10 @@ def _file_info(value: dict[str, Any]) -> FileInfo:
     size_, mode = value.get("size"), value.get("mode")
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Malformed("a path that is none")
-    if kind not in _KINDS or not _whole(size_) or not _whole(mode):
+    if kind not in _KINDS or not _whole(size_) or not _whole(mode, most=0o7777):
         raise Malformed("a file that is none")
-    if not isinstance(modified, (int, float)) or not math.isfinite(modified):
-        raise Malformed("a time that is none")
     known = cast("FileKind", kind)
-    return FileInfo(path, known, size_, mode, float(modified))
+    return FileInfo(path, known, size_, mode, _number(modified, "a time that is none"))
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -144,8 +147,17 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _whole(value: object, most: int = _LARGEST) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _number(value: object, why: str) -> float:
+    """A number that a double holds: JSON's may be of any size, or none at all."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Malformed(why)
+    if not -_LARGEST <= value <= _LARGEST:  # false of NaN too
+        raise Malformed(why)
+    return float(value)
 
 
 def _flag(value: dict[str, Any], key: str) -> bool:
@@ -156,7 +168,7 @@ def _flag(value: dict[str, Any], key: str) -> bool:
 
 
 def _duration(value: dict[str, Any]) -> float:
-    duration = value.get("duration_ms")
-    if not isinstance(duration, (int, float)) or not math.isfinite(duration) or duration < 0:
+    duration = _number(value.get("duration_ms"), "a duration that is none")
+    if duration < 0:
         raise Malformed("a duration that is none")
-    return float(duration)
+    return duration
