@@ -90,6 +90,9 @@ def mmdebstrap(
     return [
         *("env", f"TMPDIR={temporary}", f"SOURCE_DATE_EPOCH={EPOCH}", "LC_ALL=C.UTF-8"),
         *("mmdebstrap", f"--mode={mode}", f"--variant={variant}", "--format=tar"),
+        # Its own cleaning runs apt, which, were the tree's configuration missing by then, would
+        # clean the host's lists instead; finish.sh removes the same files.
+        "--skip=cleanup/apt,cleanup/mmdebstrap",
         *(f"--architectures={ARCHITECTURE}", f"--include={','.join(packages)}"),
         *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED),
         *(f"--customize-hook={hook}" for hook in hooks),

@@ -3,6 +3,7 @@
 # runs this as the root of the new tree, with /proc, /sys and /dev mounted inside it.
 set -eu
 cd "$1"
+chmod 755 .
 packages=usr/local/lib/python3.11/dist-packages
 
 echo 'user:x:1000:1000::/home/user:/bin/bash' >> etc/passwd
@@ -17,6 +18,8 @@ echo '127.0.0.1 localhost forge' > etc/hosts
 rm -f etc/resolv.conf
 echo '# This machine has no network.' > etc/resolv.conf
 : > etc/machine-id
+# The mirrors are the host's own, and their addresses may carry its credentials.
+rm -rf etc/apt etc/dpkg/dpkg.cfg.d/99mmdebstrap
 
 if [ -d "$packages" ]; then
     rm -rf "$packages/bin" "$packages/share"
@@ -24,7 +27,6 @@ if [ -d "$packages" ]; then
     find "$packages" -type f \
         \( -name '*.pyi' -o -name '*.a' -o -name '*.pyx' -o -name '*.pxd' \) -delete
 fi
-set +f
 while read -r pattern; do
     # shellcheck disable=SC2086  # the pattern is meant to expand; the recipe's reader checked it
     rm -rf -- $pattern
@@ -33,11 +35,11 @@ done < .forge/remove
 if [ -x usr/bin/python3 ]; then
     ln -sf python3 usr/bin/python
     chroot . python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        /usr/lib/python3 /usr/lib/python3.11 /usr/local/lib/python3.11 > /dev/null || true
+        /usr/lib/python3 /usr/lib/python3.11 /usr/local/lib/python3.11
     while read -r module; do
         chroot --userspec=1000:1000 . env -i HOME=/home/user PATH=/usr/bin:/bin LANG=C.UTF-8 \
             python3 -c "import $module"
     done < .forge/caches
 fi
 chroot . ldconfig
-rm -rf .forge var/cache/* var/log/* var/lib/apt/lists/* tmp/*
+rm -rf .forge var/cache/* var/log/* var/lib/apt/lists

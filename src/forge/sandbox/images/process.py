@@ -23,7 +23,7 @@ _PACKAGES = {
     "tar": "tar",
     "dd": "coreutils",
     "env": "coreutils",
-    "newuidmap": "uidmap",
+    "unshare": "util-linux",
 }
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GRACE_S = 15.0  # mmdebstrap removes its tree, half a gigabyte of small files, before it ends
@@ -95,7 +95,7 @@ class Programs:
             log.flush()
             child = await asyncio.create_subprocess_exec(
                 *(find_program("setpriv"), "--pdeathsig", "TERM", "--"),
-                *(find_program(argv[0]) if argv[0] in _PACKAGES else argv[0], *argv[1:]),
+                *(find_program(word) if word in _PACKAGES else word for word in argv),
                 stdin=stdin,
                 stdout=log if stdout is None else stdout,
                 stderr=log,
@@ -113,9 +113,9 @@ class Programs:
             async with asyncio.timeout(deadline_s):
                 code = await child.wait()
         except TimeoutError as passed:
-            raise self.failure(f"{argv[0]} did not end within {deadline_s:.0f} s") from passed
+            raise self.failure(f"{_name(argv)} did not end within {deadline_s:.0f} s") from passed
         if code != 0:
-            raise self.failure(f"{Path(argv[0]).name} ended with code {code}")
+            raise self.failure(f"{_name(argv)} ended with code {code}")
 
     def failure(self, what: str) -> ForgeError:
         """An error that tells what happened with the end of the log."""
@@ -124,6 +124,11 @@ class Programs:
         if "No space left on device" in tail:
             return NoSpace(f"the disk became full while building an image ({what})")
         return ImageBuildFailed(f"{what}. The log is {self._log}; it ends with:\n{tail}")
+
+
+def _name(argv: Sequence[str]) -> str:
+    """The program that a command line is about: what `env` starts, where it begins with `env`."""
+    return next(Path(word).name for word in argv if word != "env" and "=" not in word)
 
 
 async def _end_group(child: asyncio.subprocess.Process) -> None:

@@ -6,6 +6,7 @@ on the host's disk under its own owners: it leaves mmdebstrap as a tar, whose en
 what, and goes straight into the image. So the same steps work with and without root.
 """
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,8 +72,11 @@ async def make_root(programs: Programs, recipe: Recipe, work: Path, temporary: P
 
 
 def _sqfstar(image: Path) -> list[str]:
+    # It gives the topmost folder to whoever runs it, whatever the tar says (4.5.1 ignores
+    # -root-uid), so without root it runs as the root of a namespace that holds only us.
+    become_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
     return [
+        *("env", f"SOURCE_DATE_EPOCH={EPOCH}", *become_root),
         *("sqfstar", "-no-progress", "-quiet", "-comp", "lz4", "-Xhc", "-b", "128K"),
-        *("-no-xattrs", "-mkfs-time", str(EPOCH), "-root-time", str(EPOCH)),
-        *("-root-mode", "755", "-root-uid", "0", "-root-gid", "0", str(image)),
+        *("-no-xattrs", "-root-mode", "755", str(image)),
     ]
