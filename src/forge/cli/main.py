@@ -1,0 +1,242 @@
+"""The command line: names, options, and the last answer to every error.
+
+Only typer is imported here; each command imports what it needs when it is chosen, so that `--help`
+is quick. What a command returns is the exit code (see `exits`). An error of Forge's own tree is
+printed in words; one that nobody foresaw is one line and a log file, and never a traceback.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from forge.cli.exits import Exit
+    from forge.cli.render import Screen
+    from forge.settings import Settings
+
+Command = Callable[["Settings", "Screen"], Coroutine[Any, Any, "Exit"]]
+
+app = typer.Typer(
+    name="forge",
+    help="An agent writes code and runs it in a microVM with its own kernel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
+image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
+microvm = typer.Typer(help="Find out what this host can do.", no_args_is_help=True)
+app.add_typer(runs, name="runs")
+app.add_typer(image, name="image")
+app.add_typer(microvm, name="microvm")
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from forge import __version__
+
+        typer.echo(f"forge {__version__}")
+        raise typer.Exit
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value < 0:
+        raise typer.BadParameter(f"{text!r} is not an amount of US dollars.")
+    return value
+
+
+@app.callback()
+def _forge(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Take the options that go before any command."""
+    del version
+
+
+@app.command()
+def run(  # noqa: PLR0913 - one argument per option of the command
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="What to do; `-`, or nothing, reads it from standard input."),
+    ] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="A file to put in the machine; may be repeated.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model to ask, as FORGE_MODEL names it.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder for the files the run makes. [default: forge-out/<run>]"),
+    ] = None,
+    max_iterations: Annotated[
+        int | None, typer.Option(min=0, help="At most this many model calls; 0: no limit.")
+    ] = None,
+    max_usd: Annotated[
+        Decimal | None,
+        typer.Option(parser=_usd, metavar="USD", help="At most this cost; 0: no limit."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=0, help="At most this many tokens; 0: no limit.")
+    ] = None,
+    max_wall: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="No model call after this; 0: no limit."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Ask once: the agent writes code, runs it in a fresh machine, and answers."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.run import Order, prompt_from
+        from forge.cli.run import run as carry_out
+
+        order = Order(
+            prompt=prompt_from(prompt),
+            files=file or (),
+            model=model,
+            out=out,
+            max_iterations=max_iterations,
+            max_tokens=max_tokens,
+            max_usd=max_usd,
+            max_wall_s=max_wall,
+            as_json=json,
+        )
+        return await carry_out(settings, order, screen)
+
+    _do(command)
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Option(help="The model to ask, as FORGE_MODEL names it.")] = "",
+) -> None:
+    """Talk in the terminal: each message is a run of its own."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.chat import chat as talk
+
+        return await talk(settings, model, screen)
+
+    _do(command)
+
+
+@app.command()
+def demo() -> None:
+    """Show a machine's whole life, step by step, with times. Needs no model."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.demo import demo as show
+
+        return await show(settings, screen)
+
+    _do(command)
+
+
+@runs.command("list")
+def runs_list(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the runs, newest first."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.history import list_runs
+
+        return await list_runs(settings, screen, limit, as_json=json)
+
+    _do(command)
+
+
+@runs.command("show")
+def runs_show(
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")
+    ],
+    json: Json = False,
+) -> None:
+    """Show one run: every step, its cost, code and output; its ledger is checked."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.history import show_run
+
+        return await show_run(settings, screen, run_id, as_json=json)
+
+    _do(command)
+
+
+@image.command("build")
+def image_build(
+    name: Annotated[str, typer.Argument(help="The template.")] = "base",
+    verify: Annotated[bool, typer.Option("--verify", help="Check every byte of it too.")] = False,
+) -> None:
+    """Make a template's image where it is missing; without root where the host allows it."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.image import build_image
+
+        return await build_image(settings, screen, name, verify=verify)
+
+    _do(command)
+
+
+@image.command("list")
+def image_list() -> None:
+    """List the templates, and which images are built."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.image import list_images
+
+        return await list_images(settings, screen)
+
+    _do(command)
+
+
+@microvm.command("probe")
+def microvm_probe(
+    fresh: Annotated[bool, typer.Option("--fresh", help="Try again; believe no cache.")] = False,
+    json: Json = False,
+) -> None:
+    """Say which accelerator works here, why others do not, and what to change."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.microvm import probe
+
+        return await probe(settings, screen, fresh=fresh, as_json=json)
+
+    _do(command)
+
+
+def _do(command: Command) -> None:
+    """Carry out a command with the settings and a screen, and end with its exit code.
+
+    Raises:
+        Exit: always, with the command's code.
+    """
+    from forge.cli.answers import answered
+
+    raise typer.Exit(answered(command))
+
+
+def main() -> None:
+    """The entry point of `forge`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a stand-in; printing never fails for it.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

@@ -1,0 +1,60 @@
+"""A person's own files on their way into a machine.
+
+Only regular files are taken: a pipe or a device could keep a run waiting for ever. A file is opened
+when it is read and closed when the reader is done; it is read in pieces, in another thread.
+"""
+
+import asyncio
+import stat
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from forge.errors import InputRefused
+from forge.runs.wish import Upload
+
+_PIECE = 256 * 1024
+
+
+def upload(path: Path) -> Upload:
+    """The file at `path`, to be put in the machine under its own name.
+
+    Raises:
+        InputRefused: there is none, it may not be read, or it is not a regular file.
+    """
+    try:
+        facts = path.stat()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(facts.st_mode):
+        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
+        raise InputRefused(
+            f"{path} is {kind}; only files can be given.",
+            hint="Give each file by itself, or pack a folder into an archive first.",
+        )
+
+    async def opened() -> AsyncGenerator[bytes, None]:
+        try:
+            with path.open("rb") as file:
+                while piece := await asyncio.to_thread(file.read, _PIECE):
+                    yield piece
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    return Upload(path.name, facts.st_size, opened)
+
+
+def uploads(paths: Sequence[Path]) -> tuple[Upload, ...]:
+    """Every file.
+
+    Raises:
+        InputRefused: as in `upload`.
+    """
+    return tuple(upload(path) for path in paths)
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> InputRefused:
+    reason = error.strerror if isinstance(error, OSError) else "its name holds NUL"
+    return InputRefused(
+        f"The file {str(path)[:200]!r} cannot be read: {reason}.",
+        hint="Check the name, and that you may read it.",
+    )

@@ -1,0 +1,267 @@
+"""Every knob on one page, read once, at the edge.
+
+Settings come from environment variables and nowhere else. Each has a sentence, a default and a
+meaning for zero; an empty value counts as not set. A `FORGE_` name that is not on this page is
+refused with the nearest one that is, because a misspelt cap that silently does nothing is worse
+than none. Keys are secrets: they are never shown, not even in an error. Nothing here is held open.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from forge.errors import SettingsInvalid
+from forge.events import Caps
+
+DEFAULT_MODELS: Mapping[str, str] = {
+    "anthropic": "claude-sonnet-5-5",
+    "openai": "gpt-6.1-sol",
+    "offline": "none",
+}
+"""The model of each built-in provider where only the provider is named; each has a known price."""
+
+_PREFIX = "FORGE_"
+
+
+class ModelChoice(NamedTuple):
+    """Which model is asked. `why` says, in words, who chose it."""
+
+    provider: str
+    model: str
+    why: str
+
+    @property
+    def name(self) -> str:
+        """`provider:model`."""
+        return f"{self.provider}:{self.model}"
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification: a relative path is invalid and is ignored.
+    return (Path(base) if Path(base).is_absolute() else _in_home(".local/share")) / "forge"
+
+
+def _in_home(name: str) -> Path:
+    try:
+        return Path.home() / name
+    except RuntimeError as error:
+        raise SettingsInvalid(
+            "There is no home folder to keep Forge's data in.",
+            hint="Set FORGE_HOME to a folder of its own.",
+        ) from error
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("there is no such home folder") from error
+
+
+_Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _setting(name: str, sentence: str, zero: str, **rules: Any) -> Any:
+    """A field of this page. `zero` is its meaning for zero, or for an empty value."""
+    return Field(
+        validation_alias=name, description=sentence, json_schema_extra={"zero": zero}, **rules
+    )
+
+
+class Settings(BaseSettings):
+    """What a person may set. Made by `read_settings`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True, env_file=None
+    )
+
+    home: _Folder = _setting(
+        "FORGE_HOME",
+        "The folder for everything Forge keeps: ledger, files, images, templates, logs.",
+        "Empty: `$XDG_DATA_HOME/forge`, or `~/.local/share/forge`.",
+        default_factory=_default_home,
+    )
+    model: str = _setting(
+        "FORGE_MODEL",
+        "The model to ask, as `provider:model`, a provider alone for its default model, or `auto`.",
+        "Empty: `auto`, which takes `anthropic` if its key is set, else `openai` if its key or "
+        "base URL is set, else `offline`.",
+        default="auto",
+    )
+    anthropic_api_key: SecretStr = _setting(
+        "ANTHROPIC_API_KEY",
+        "The key for Anthropic's models; never shown or written anywhere.",
+        "Empty: none, so the provider `anthropic` cannot be used.",
+        default=SecretStr(""),
+    )
+    anthropic_base_url: str = _setting(
+        "ANTHROPIC_BASE_URL",
+        "Where Anthropic's API is, or a compatible gateway.",
+        "Empty: Anthropic's own address.",
+        default="",
+    )
+    openai_api_key: SecretStr = _setting(
+        "OPENAI_API_KEY",
+        "The key for OpenAI or an OpenAI-compatible server; never shown or written anywhere.",
+        "Empty: none, as local servers need none.",
+        default=SecretStr(""),
+    )
+    openai_base_url: str = _setting(
+        "OPENAI_BASE_URL",
+        "Where an OpenAI-compatible API is, up to and with `/v1`.",
+        "Empty: OpenAI's own address.",
+        default="",
+    )
+    max_iterations: int = _setting(
+        "FORGE_MAX_ITERATIONS",
+        "How many model calls one run may make.",
+        "0: no limit.",
+        default=16,
+        ge=0,
+    )
+    max_tokens: int = _setting(
+        "FORGE_MAX_TOKENS",
+        "How many tokens, in and out together, one run may use.",
+        "0: no limit.",
+        default=0,
+        ge=0,
+    )
+    max_usd: Decimal = _setting(
+        "FORGE_MAX_USD",
+        "What one run may cost in US dollars; a model without a known price is then refused.",
+        "0: no limit.",
+        default=Decimal(0),
+        ge=0,
+    )
+    max_wall_s: float = _setting(
+        "FORGE_MAX_WALL_S",
+        "After how many seconds one run may make no further model call.",
+        "0: no limit.",
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+    )
+    prices: _Folder | None = _setting(
+        "FORGE_PRICES",
+        "A TOML or JSON file of prices that go before the public ones, for private models.",
+        "Empty: only the public prices.",
+        default=None,
+    )
+    sandbox: str = _setting(
+        "FORGE_SANDBOX",
+        "Which provider makes the machines.",
+        "Empty: `qemu`.",
+        default="qemu",
+    )
+    memory_mib: int = _setting(
+        "FORGE_MEMORY_MIB",
+        "The memory of a machine, in MiB; each size has a template of its own.",
+        "0: refused; a machine needs at least 256.",
+        default=512,
+        ge=256,
+        le=65536,
+    )
+    disk_mib: int = _setting(
+        "FORGE_DISK_MIB",
+        "How much a machine may write to its disk, in MiB.",
+        "0: refused; a machine needs at least 64.",
+        default=1024,
+        ge=64,
+        le=65536,
+    )
+    processes: int = _setting(
+        "FORGE_PROCESSES",
+        "How many processes and threads may live in a machine at once.",
+        "0: refused; a machine needs at least 16.",
+        default=256,
+        ge=16,
+        le=32768,
+    )
+
+    @property
+    def caps(self) -> Caps:
+        """The caps of a run that names none of its own."""
+        return Caps(
+            iterations=self.max_iterations,
+            tokens=self.max_tokens,
+            usd=self.max_usd,
+            wall_s=self.max_wall_s,
+        )
+
+
+def names() -> tuple[str, ...]:
+    """The name of every setting, in the page's order."""
+    return tuple(str(field.validation_alias) for field in Settings.model_fields.values())
+
+
+def read_settings() -> Settings:
+    """Read the environment, once.
+
+    Raises:
+        SettingsInvalid: a `FORGE_` name is unknown, or a value cannot be used.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        name = str(fault["loc"][0])
+        raise SettingsInvalid(f"{name} cannot be used: {_reason(fault['msg'])}.") from None
+
+
+def _reason(message: str) -> str:
+    return (
+        message.removeprefix("Value error, ")[:1].lower()
+        + message.removeprefix("Value error, ")[1:]
+    )
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = names()
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise SettingsInvalid(
+                f"There is no setting {name}; the nearest there is is {nearest[0]}.",
+                hint=f"Rename or unset {name}; docs/settings.md lists every setting.",
+            )
+
+
+def choose_model(settings: Settings, name: str = "") -> ModelChoice:
+    """Which model to ask: the one named (as `FORGE_MODEL` names it), else the settings' own.
+
+    Raises:
+        SettingsInvalid: the name has no provider, or the provider has no default model.
+    """
+    wanted, where = (name, "--model") if name else (settings.model, "FORGE_MODEL")
+    if wanted == "auto":
+        return _automatic(settings)
+    provider, colon, model = wanted.partition(":")
+    if provider and model:
+        return ModelChoice(provider, model, f"chosen by {where}")
+    if not colon and provider in DEFAULT_MODELS:
+        return ModelChoice(provider, DEFAULT_MODELS[provider], f"{provider}'s default")
+    raise SettingsInvalid(
+        f"{where} is {wanted[:80]!r}, which is not the name of a model.",
+        hint="Name a model as provider:model, for example "
+        f"anthropic:{DEFAULT_MODELS['anthropic']}, or use auto.",
+    )
+
+
+def _automatic(settings: Settings) -> ModelChoice:
+    for provider, given, because in (
+        ("anthropic", settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY"),
+        ("openai", settings.openai_api_key.get_secret_value(), "OPENAI_API_KEY"),
+        ("openai", settings.openai_base_url, "OPENAI_BASE_URL"),
+    ):
+        if given:
+            why = f"the default, as {because} is set and FORGE_MODEL is not"
+            return ModelChoice(provider, DEFAULT_MODELS[provider], why)
+    return ModelChoice("offline", DEFAULT_MODELS["offline"], "as no model is configured")

@@ -1,0 +1,348 @@
+"""The one place where concrete things meet.
+
+    settings ─► ledger, files ─┐
+             ─► images ─► sandbox provider ─┼─► RunDriver ─► RunService
+             ─► model, prices ─┘
+
+Everything else takes its collaborators as arguments. Whoever opens here holds a block: leaving it
+stops the machines, closes the model's connections and the database, in that order. Opening also
+tidies up what a crash left: machines without an owner go, runs without one are closed.
+
+Providers are loaded by name, late: choosing one never pays for importing another.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+from forge import registry
+from forge.budget.prices import PriceTable
+from forge.clock import SystemClock
+from forge.errors import (
+    HostUnfit,
+    ImageMissing,
+    InputRefused,
+    NameUnknown,
+    SettingsInvalid,
+)
+from forge.ids import RunId
+from forge.ledger.append import LedgerWriter
+from forge.ledger.read import LedgerReader
+from forge.models.base import Model
+from forge.runs.driver import RunDriver
+from forge.runs.owner import this_process
+from forge.runs.service import RunService
+from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
+from forge.sandbox.images import build as building
+from forge.sandbox.images.recipe import read_recipe
+from forge.sandbox.images.store import Image, ImageStore
+from forge.settings import DEFAULT_MODELS, ModelChoice, Settings
+from forge.store.blobs import BlobStore
+from forge.store.database import Database
+
+TEMPLATE = "base"
+"""The template every run uses."""
+
+SLOW_S = 0.5
+"""A probe that takes longer is not read from its cache: it boots guests, and a person is told."""
+
+Notify = Callable[[str], None]
+OpenProvider = Callable[
+    [Path, Callable[[str], Image], Notify], AbstractAsyncContextManager[SandboxProvider]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFact:
+    """A template there is a recipe for. `size` is its image's bytes, None where not built."""
+
+    name: str
+    summary: str
+    key: str | None
+    size: int | None
+
+
+class Images:
+    """The templates' images: found by name, and made where missing. It holds nothing open."""
+
+    def __init__(self, home: Path) -> None:
+        self._store = ImageStore(home)
+        self._recipes = recipes_folder()
+        self._guest = guest_folder()
+        self._found: dict[str, Image] = {}
+
+    def find(self, name: str) -> Image:
+        """The image of a template, as it was built here.
+
+        Raises:
+            NameUnknown: there is no such template.
+            ImageMissing: it was not built, or its recipe has changed since.
+        """
+        if name not in self._found:
+            self._check(name)
+            image = self._store.find(name, self._recipes / name, self._guest)
+            if image is None:
+                raise ImageMissing(f"The image of the template {name!r} has not been built here.")
+            self._found[name] = image
+        return self._found[name]
+
+    async def build(self, name: str, tell: building.Tell) -> Image:
+        """Make an image where it is missing; see `forge.sandbox.images.build.build`.
+
+        Raises:
+            NameUnknown: there is no such template.
+            InputRefused, ProgramMissing, NoSpace, ImageBuildFailed: as in `build`.
+        """
+        self._check(name)
+        return await building.build(self._store, name, self._recipes / name, self._guest, tell)
+
+    async def verify(self, image: Image) -> None:
+        """Compare every byte of an image with what was built.
+
+        Raises:
+            ImageError: some differ.
+        """
+        await asyncio.to_thread(self._store.verify, image)
+
+    def known(self) -> tuple[TemplateFact, ...]:
+        """Every template there is a recipe for.
+
+        Raises:
+            InputRefused: a recipe cannot be used.
+        """
+        return tuple(self._fact(name) for name in self._names())
+
+    def _fact(self, name: str) -> TemplateFact:
+        summary = read_recipe(name, self._recipes / name).declared.summary
+        image = self._store.find(name, self._recipes / name, self._guest)
+        if image is None:
+            return TemplateFact(name, summary, None, None)
+        return TemplateFact(name, summary, image.key, size_of(image))
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(path.parent.name for path in self._recipes.glob("*/recipe.toml")))
+
+    def _check(self, name: str) -> None:
+        if name not in self._names():
+            raise NameUnknown(
+                f"There is no template {name[:80]!r}; there are: {', '.join(self._names())}."
+            )
+
+
+def size_of(image: Image) -> int:
+    """What a machine boots from, in bytes."""
+    files = (image.vmlinuz, image.initrd, image.agent, image.root)
+    return sum(path.stat().st_size for path in files)
+
+
+def recipes_folder() -> Path:
+    """Where the templates' recipes are: in the installed package, or in the checkout.
+
+    Raises:
+        HostUnfit: neither is there.
+    """
+    here = Path(__file__).parent
+    for folder in (here / "_images", here.parents[1] / "images"):
+        if folder.is_dir():
+            return folder
+    raise HostUnfit(
+        f"The templates' recipes are missing beside {here}.", hint="Reinstall forge-microvm."
+    )
+
+
+def guest_folder() -> Path:
+    """Where the agent's sources are. Found without importing them: they are the guest's.
+
+    Raises:
+        HostUnfit: they are not installed.
+    """
+    spec = find_spec("forge_guest")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if not places:
+        raise HostUnfit("The guest's sources are missing.", hint="Reinstall forge-microvm.")
+    return Path(places[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Where machines come from."""
+
+    provider: SandboxProvider
+    images: Images
+    spec: SandboxSpec
+    notify: Notify
+
+    async def prepare(self, tell: building.Tell) -> Probe:
+        """See to it that machines can be made: the image is built where it is missing, then the
+        host is probed. Either takes long only once.
+
+        Raises:
+            ProgramMissing, NoSpace, ImageBuildFailed: the image could not be built.
+            NoAccelerator: no guest boots on this host.
+        """
+        try:
+            return await self._probe()
+        except ImageMissing:
+            self.notify(
+                "The machine's image is not built yet. Building it now, once: it fetches about "
+                "170 MB from Debian and PyPI and takes 2 to 5 minutes."
+            )
+        await self.images.build(self.spec.template, tell)
+        return await self._probe()
+
+    async def _probe(self) -> Probe:
+        async def say_if_slow() -> None:
+            await asyncio.sleep(SLOW_S)
+            self.notify(
+                "Finding out how machines run here, once: a real guest is booted on each "
+                "accelerator (5 to 70 seconds)."
+            )
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                saying = tasks.create_task(say_if_slow())
+                verdict = await self.provider.probe()
+                saying.cancel()
+        except BaseExceptionGroup as wrapped:
+            raise wrapped.exceptions[0] from None
+        return verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Forge:
+    """Everything a floor above needs: runs, machines, the files runs made, and the settings."""
+
+    settings: Settings
+    model: ModelChoice
+    service: RunService
+    machines: Machines
+    blobs: BlobStore
+
+
+@asynccontextmanager
+async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Machines]:
+    """Machines alone, without a ledger: for looking at what this host can do.
+
+    Raises:
+        NameUnknown: there is no such sandbox provider.
+        HostUnfit, NoSpace: the home folder cannot be made.
+    """
+    _make_home(settings.home)
+    images = Images(settings.home)
+    open_provider = cast("OpenProvider", registry.SANDBOXES.load(settings.sandbox))
+    limits = Limits(settings.memory_mib, settings.disk_mib, settings.processes)
+    async with open_provider(settings.home, images.find, notify) as provider:
+        if reaped := await provider.reap():
+            notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
+        yield Machines(provider, images, SandboxSpec(TEMPLATE, limits), notify)
+
+
+@asynccontextmanager
+async def open_forge(
+    settings: Settings, notify: Notify, choice: ModelChoice
+) -> AsyncIterator[Forge]:
+    """Everything, ready for runs.
+
+    Args:
+        settings: the settings.
+        notify: told, in words, of what takes long and of what was tidied up.
+        choice: the model that runs ask.
+
+    Raises:
+        NameUnknown: there is no such model or sandbox provider.
+        SettingsInvalid: the model's key, its base URL or the price file cannot be used.
+        HostUnfit, NoSpace, LedgerError: the home folder or the ledger cannot be used.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        prices = PriceTable(settings.prices)
+        model = make_model(settings, choice)
+        stack.push_async_callback(model.close)
+        _make_home(settings.home)
+        database = await stack.enter_async_context(Database.open(settings.home / "forge.db"))
+        machines = await stack.enter_async_context(open_machines(settings, notify))
+        blobs = BlobStore(settings.home / "blobs")
+        driver = RunDriver(
+            provider=machines.provider,
+            model=model,
+            ledger=LedgerWriter(database, clock),
+            blobs=blobs,
+            prices=prices,
+            clock=clock,
+            owner=this_process(),
+        )
+        service = RunService(driver, LedgerReader(database))
+        _tell_recovered(await service.recover(), notify)
+        yield Forge(settings, choice, service, machines, blobs)
+
+
+def history_only() -> ModelChoice:
+    """The choice of whoever only looks at runs: a model that is free to load and calls nobody."""
+    return ModelChoice("offline", DEFAULT_MODELS["offline"], "as nothing is asked")
+
+
+def make_model(settings: Settings, choice: ModelChoice) -> Model:
+    """The model that was chosen, not connected yet.
+
+    Raises:
+        NameUnknown: there is no such provider.
+        SettingsInvalid: its key is not set, or its base URL cannot be called.
+    """
+    make = registry.MODELS.load(choice.provider)
+    match choice.provider:
+        case "anthropic":
+            key = settings.anthropic_api_key.get_secret_value()
+            if not key:
+                raise _key_missing("ANTHROPIC_API_KEY", choice)
+            model = make(choice.model, key, **_at(settings.anthropic_base_url))
+        case "openai":
+            key = settings.openai_api_key.get_secret_value()
+            if not key and not settings.openai_base_url:
+                raise _key_missing("OPENAI_API_KEY", choice)
+            model = make(choice.model, key, **_at(settings.openai_base_url))
+        case "offline":
+            if choice.model != DEFAULT_MODELS["offline"]:
+                raise InputRefused(
+                    f"{choice.name} is not a model: the offline mode has none.",
+                    hint="Write `offline`, or name another provider's model.",
+                )
+            model = make()
+        case _:
+            model = make(choice.model)
+    return cast("Model", model)
+
+
+def _at(base_url: str) -> dict[str, str]:
+    """A base URL as an argument, left out where it is the provider's own."""
+    return {"base_url": base_url} if base_url else {}
+
+
+def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
+    return SettingsInvalid(
+        f"{choice.name} needs a key, and {name} is not set.",
+        hint=f"Set {name}, or choose another model with --model (`--model offline` needs no key).",
+    )
+
+
+def _make_home(home: Path) -> None:
+    """Make the home folder for its owner's eyes only, if it is not there yet."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostUnfit(
+            f"{home} cannot be made: {error.strerror}.",
+            hint="Point FORGE_HOME at a folder you may write to.",
+        ) from error
+
+
+def _tell_recovered(runs: tuple[RunId, ...], notify: Notify) -> None:
+    if runs:
+        notify(f"Closed {_count(len(runs), 'run')} that a crash left open: {', '.join(runs)}.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
