@@ -4,15 +4,17 @@ Provider-independent: whoever can start a machine and give a connected descripto
 contract from here. Everything that arrives is hostile and is checked before it is used; what breaks
 the wire's rules ends the machine with `GuestViolation`.
 
-Each call waits for the guest at most its own deadline plus a margin; time in which a caller's sink
-holds the output back does not count. A guest that lets it pass is destroyed.
+Each call waits for the guest at most its own deadline plus a margin (`call` says how that is
+counted). A guest that lets it pass is destroyed.
 """
 
 import asyncio
+import posixpath
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from forge.errors import (
     FileNotFound,
@@ -27,6 +29,7 @@ from forge.errors import (
 )
 from forge.sandbox import answers
 from forge.sandbox.base import (
+    HOME,
     MAX_PATH_BYTES,
     CodeResult,
     Command,
@@ -37,9 +40,10 @@ from forge.sandbox.base import (
     Sink,
     StreamName,
 )
-from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
+from forge.sandbox.call import Call
+from forge_guest.wire.channel import Channel, ChannelClosed, Stream
 from forge_guest.wire.frames import WireError
-from forge_guest.wire.session import Data, Message
+from forge_guest.wire.session import Data, Message, TooManyStreams
 from forge_guest.wire.transport import FdTransport
 
 AGENT_VERSION = 1
@@ -51,6 +55,7 @@ MARGIN_S = 10.0
 _QUICK_S = 15.0  # for verbs that take milliseconds; this is for a machine that is out of memory
 _STALL_S = 60.0  # between two pieces of a file
 _PREPARE_S = 240.0  # loading the scientific stack under emulation takes about 10 s
+_CONTENT = 1
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 _DISPLAY = 3
 
@@ -71,6 +76,8 @@ class Agent:
         self._on_broken = on_broken
         self._broken: SandboxError | None = None
         self._stopped = False
+        # The guest counts a cell's deadline from its start; waiting for a turn is not its fault.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
         """Read until the connection ends; one task runs this for the machine's whole life."""
@@ -103,21 +110,21 @@ class Agent:
         """
         reply = await self._ask({"verb": "ping"}, deadline_s)
         if reply.get("version") != AGENT_VERSION:
-            raise self._break(GuestViolation(f"the agent speaks version {reply.get('version')!r}"))
+            raise self.violated(f"it does not speak version {AGENT_VERSION} of the verbs")
 
     async def prepare(
-        self, preload: tuple[str, ...], env: dict[str, str], processes: int, *, interpreter: bool
+        self, preload: tuple[str, ...], env: Mapping[str, str], processes: int, *, interpreter: bool
     ) -> tuple[str, ...]:
         """Get ready to be saved as a template; returns what could not be preloaded."""
         request = {
             "verb": "prepare",
             "preload": list(preload),
-            "env": env,
+            "env": dict(env),
             "processes": processes,
             "interpreter": interpreter,
         }
         reply = await self._ask(request, _PREPARE_S)
-        return tuple(str(failure) for failure in reply.get("failures", ()))
+        return self._checked(answers.failures, reply)
 
     async def restore(self, hostname: str, now_ns: int) -> None:
         """Give a restored machine facts of its own: randomness, clock, name, id.
@@ -149,19 +156,19 @@ class Agent:
 
     async def exec(self, command: Command, sink: Sink) -> ExecResult:
         """See `forge.sandbox.base.Sandbox.exec`."""
-        if not command.argv or any("\0" in word for word in command.argv):
-            raise InputRefused("a command needs a program, and no word of it may hold NUL")
+        _check_command(command)
         request = {
             "verb": "exec",
             "argv": list(command.argv),
-            "cwd": command.cwd,
+            "cwd": posixpath.join(HOME, command.cwd),
             "env": dict(command.env),
             "user": command.user,
             "deadline_s": command.deadline_s,
         }
-        call = _Call(self, request, command.deadline_s + MARGIN_S)
-        async with call:
-            await call.send(command.stdin)
+        async with (
+            Call(self, request, command.deadline_s + MARGIN_S) as call,
+            call.feeding(command.stdin),
+        ):
             final = await self._follow(call, sink)
         return self._checked(answers.exec_result, final)
 
@@ -170,16 +177,19 @@ class Agent:
     ) -> CodeResult:
         """See `forge.sandbox.base.Sandbox.run_code`."""
         request = {"verb": "code", "context": context, "deadline_s": deadline_s}
-        call = _Call(self, request, deadline_s + MARGIN_S)
-        async with call:
-            await call.send(code.encode("utf-8", "surrogatepass"))
+        source = code.encode("utf-8", "surrogatepass")
+        async with (
+            self._turns.setdefault(context, asyncio.Lock()),
+            Call(self, request, deadline_s + MARGIN_S) as call,
+            call.feeding(source),
+        ):
             final = await self._follow(call, sink)
         return self._checked(answers.code_result, final)
 
     async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
         """See `forge.sandbox.base.Sandbox.write_file`."""
         _check_path(path)
-        async with _Call(self, {"verb": "write", "path": path}, _STALL_S) as call:
+        async with Call(self, {"verb": "write", "path": path}, _STALL_S, stall=True) as call:
             try:
                 async for piece in content:
                     await call.send_piece(piece)
@@ -195,14 +205,14 @@ class Agent:
         request = {"verb": "read", "path": path, "limit": limit}
         left = limit
         async with (
-            _Call(self, request, _STALL_S, fin=True) as call,
+            Call(self, request, _STALL_S, fin=True, stall=True) as call,
             aclosing(call.items()) as items,
         ):
             async for item in items:
-                if isinstance(item, Data) and item.data:
+                if isinstance(item, Data):
                     left -= len(item.data)
-                    if left < 0:
-                        raise self.violated("a file is longer than the agent said")
+                    if left < 0 or item.lane != _CONTENT:
+                        raise self.violated("a file that is larger than the limit, or is none")
                     yield item.data
 
     async def list_files(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
@@ -211,14 +221,14 @@ class Agent:
         listing = bytearray()
         request = {"verb": "list", "path": path, "depth": depth}
         async with (
-            _Call(self, request, _STALL_S, fin=True) as call,
+            Call(self, request, _STALL_S, fin=True, stall=True) as call,
             aclosing(call.items()) as items,
         ):
             async for item in items:
                 if isinstance(item, Data):
                     listing += item.data
-                    if len(listing) > answers.MAX_LISTING:
-                        raise self.violated("a listing without end")
+                    if len(listing) > answers.MAX_LISTING or item.lane != _CONTENT:
+                        raise self.violated("a listing without end, or that is none")
         return self._checked(answers.listing, bytes(listing))
 
     def violated(self, why: str) -> SandboxError:
@@ -236,6 +246,7 @@ class Agent:
 
         Raises:
             InputRefused: the request is too large for one frame.
+            GuestRefused: too many calls are under way.
             SandboxStopped, SandboxDied: the machine has gone.
         """
         if self._broken or self._stopped:
@@ -245,6 +256,8 @@ class Agent:
             return await self._channel.open(request, fin=fin)
         except ValueError as error:
             raise InputRefused(f"the request is too large: {error}") from error
+        except TooManyStreams as error:
+            raise GuestRefused(f"the machine has too many calls under way: {error}") from error
         except ChannelClosed as error:
             raise self.gone() from error
 
@@ -253,7 +266,7 @@ class Agent:
         return self._break(SandboxDied("the machine ended while it was in use"))
 
     async def _ask(self, request: dict[str, Any], deadline_s: float) -> dict[str, Any]:
-        async with _Call(self, request, deadline_s, fin=True) as call:
+        async with Call(self, request, deadline_s, fin=True) as call:
             return await call.final()
 
     def _checked(self, parse: Callable[[_A], _T], answer: _A) -> _T:
@@ -262,99 +275,37 @@ class Agent:
         except answers.Malformed as error:
             raise self.violated(str(error)) from error
 
-    async def _follow(self, call: "_Call", sink: Sink) -> dict[str, Any]:
+    async def _follow(self, call: Call, sink: Sink) -> dict[str, Any]:
         """Pass output on to the sink until the final message."""
-        records = answers.Records()
+        records, final = answers.Records(), dict[str, Any]()
         async with aclosing(call.items()) as items:
             async for item in items:
                 if isinstance(item, Message):
-                    if item.fin:
-                        return item.value
+                    final = item.value
                 elif item.lane in _STREAMS:
                     await sink(Output(_STREAMS[item.lane], item.data))
                 elif item.lane == _DISPLAY:
                     for bundle in self._checked(records.feed, item.data):
                         await sink(Display(bundle))
-        raise self.violated("an answer without its last message")
+                else:
+                    raise self.violated(f"output on lane {item.lane}")
+        return final
 
 
-class _Call:
-    """One stream, its deadline, and the translation of its refusals; a context manager.
-
-    Leaving it early gives the stream up, which makes the guest end what it was doing.
-    """
-
-    def __init__(
-        self, agent: Agent, request: dict[str, Any], deadline_s: float, *, fin: bool = False
-    ) -> None:
-        self._agent = agent
-        self._request = request
-        self._deadline_s = deadline_s
-        self._left_s = deadline_s
-        self._fin = fin
-        self._stream: Stream | None = None
-        self._complete = False
-
-    async def __aenter__(self) -> "_Call":
-        self._stream = await self._agent.open(self._request, fin=self._fin)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._stream is not None and not self._complete:
-            self._stream.reset("cancelled", "the host gave up")
-
-    async def send(self, data: bytes) -> None:
-        """Send all there is to send, and finish."""
-        await self.send_piece(data)
-        await self.finish()
-
-    async def send_piece(self, data: bytes) -> None:
-        """Send some bytes; the guest must take them within the deadline."""
-        assert self._stream is not None
-        await self._within(self._stream.send(0, data))
-
-    async def finish(self) -> None:
-        """Say that nothing more will be sent."""
-        assert self._stream is not None
-        await self._within(self._stream.finish())
-
-    async def items(self) -> AsyncGenerator[Data | Message, None]:
-        """What the guest sends, up to its end."""
-        assert self._stream is not None
-        while (item := await self._within(self._stream.receive())) is not None:
-            if isinstance(item, Message) and item.fin:
-                self._complete = True
-            if self._request["verb"] in ("read", "write", "list"):
-                self._left_s = self._deadline_s  # a file may take long, a stall may not
-            yield item
-
-    async def final(self) -> dict[str, Any]:
-        """The last message."""
-        async with aclosing(self.items()) as items:
-            async for item in items:
-                if isinstance(item, Message) and item.fin:
-                    return item.value
-        raise self._agent.violated("an answer without its last message")
-
-    async def _within(self, waiting: Awaitable[_T]) -> _T:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        try:
-            async with asyncio.timeout(self._left_s):
-                return await waiting
-        except TimeoutError as error:
-            raise self._agent.overdue(self._request["verb"], self._deadline_s) from error
-        except StreamReset as reset:
-            self._complete = True
-            raise answers.refusal(reset) from None
-        except ChannelClosed as error:
-            raise self._agent.gone() from error
-        finally:
-            self._left_s -= loop.time() - started
+def _check_command(command: Command) -> None:
+    if not command.argv or any("\0" in word for word in command.argv):
+        raise InputRefused("a command needs a program, and no word of it may hold NUL")
+    for name, value in command.env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise InputRefused(f"{name[:100]!r} cannot be set in a command's environment")
+    _check_path(command.cwd)
 
 
 def _check_path(path: str) -> None:
-    size = len(path.encode("utf-8", "surrogateescape"))
+    try:
+        size = len(path.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        raise PathRefused("a path must be text, or bytes as surrogate escapes") from error
     if not path or "\0" in path or size > MAX_PATH_BYTES:
         raise PathRefused(
             f"a path must hold 1 to {MAX_PATH_BYTES} bytes and no NUL; this one has {size} bytes"

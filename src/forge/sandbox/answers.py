@@ -88,6 +88,14 @@ def size(value: dict[str, Any]) -> int:
     return number
 
 
+def failures(value: dict[str, Any]) -> tuple[str, ...]:
+    """What could not be preloaded, and why."""
+    words = value.get("failures")
+    if not isinstance(words, list) or not all(isinstance(each, str) for each in words):
+        raise Malformed("failures that are none")
+    return tuple(words)
+
+
 def listing(data: bytes) -> tuple[FileInfo, ...]:
     """A folder's entries, one JSON object a line; sorted by path."""
     lines = data.split(b"\n")

@@ -1,0 +1,176 @@
+"""One call to a guest's agent: a stream, its deadline, and the translation of its refusals.
+
+A call waits for the guest at most its deadline. Only time spent waiting *for the guest* counts, so
+a caller that takes its time with the output is not held against the machine. A guest cannot use
+that to go on for ever: what may come once the deadline has passed by the clock is bounded, pieces
+are never empty, and messages beside the last are few. Leaving a call gives its stream up, which
+makes the guest end what it was doing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from typing import Any, Protocol, TypeVar
+
+from forge.errors import SandboxError
+from forge.sandbox import answers
+from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
+from forge_guest.wire.session import Data, Message
+
+_MAX_LATE = 4 * 1024 * 1024  # a window and two full pipes, of at most a mebibyte each, with room
+_MAX_MESSAGES = 16  # beside the last; no verb sends more than one
+
+_T = TypeVar("_T")
+
+
+class Line(Protocol):
+    """What a call needs to know of its connection."""
+
+    async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
+        """Open a stream; raises the error to show where that cannot be done."""
+
+    def gone(self) -> SandboxError:
+        """The connection ended: the error to raise."""
+
+    def overdue(self, verb: str, deadline_s: float) -> SandboxError:
+        """The guest did not answer in time: the error to raise."""
+
+    def violated(self, why: str) -> SandboxError:
+        """The guest lied: the error to raise."""
+
+
+class Call:
+    """One stream to a guest's agent; a context manager.
+
+    Args:
+        line: the connection.
+        request: with its `verb`.
+        deadline_s: how long to wait for the guest, in all.
+        fin: nothing follows the request.
+        stall: the deadline starts anew with every piece that is moved; for files, which may take
+            long as long as they move.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        request: dict[str, Any],
+        deadline_s: float,
+        *,
+        fin: bool = False,
+        stall: bool = False,
+    ) -> None:
+        self._line = line
+        self._request = request
+        self._deadline_s = deadline_s
+        self._left_s = deadline_s
+        self._fin = fin
+        self._stall = stall
+        self._stream: Stream | None = None
+        self._late = _Late(deadline_s)
+
+    async def __aenter__(self) -> "Call":
+        self._stream = await self._within(self._line.open(self._request, fin=self._fin))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Where both sides have finished this does nothing. A guest that finished before us takes
+        # no more of what we send, and learns here that nothing more will come.
+        if self._stream is not None:
+            self._stream.reset("cancelled", "the host gave up")
+
+    @contextlib.asynccontextmanager
+    async def feeding(self, data: bytes) -> AsyncIterator[None]:
+        """Send `data` and finish while the block receives: a guest need not take all of it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                feeder = tasks.create_task(self._feed(data))
+                yield
+                feeder.cancel()
+        except BaseExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first from first.__cause__
+
+    async def _feed(self, data: bytes) -> None:
+        assert self._stream is not None
+        # Whoever receives learns of the stream's end too, and says so.
+        with contextlib.suppress(StreamReset, ChannelClosed):
+            await self._stream.send(0, data)
+            await self._stream.finish()
+
+    async def send_piece(self, data: bytes) -> None:
+        """Send some bytes; the guest must take them within the deadline."""
+        assert self._stream is not None
+        for start in range(0, len(data), CHUNK):
+            await self._within(self._stream.send(0, data[start : start + CHUNK]))
+            self._moved()
+
+    async def finish(self) -> None:
+        """Say that nothing more will be sent."""
+        assert self._stream is not None
+        await self._within(self._stream.finish())
+
+    async def items(self) -> AsyncGenerator[Data | Message, None]:
+        """What the guest sends; a message is the last, and always there."""
+        assert self._stream is not None
+        messages = 0
+        while (item := await self._within(self._stream.receive())) is not None:
+            if isinstance(item, Data):
+                if not item.data:
+                    raise self._line.violated("an empty piece")
+                self._moved()
+            else:
+                messages += 1
+            if messages > _MAX_MESSAGES:
+                raise self._line.violated("messages without end")
+            if not self._stall and self._late.after(item):
+                raise self._line.overdue(self._request["verb"], self._deadline_s)
+            yield item
+            if isinstance(item, Message) and item.fin:
+                return
+        raise self._line.violated("an answer without its last message")
+
+    async def final(self) -> dict[str, Any]:
+        """The last message."""
+        value: dict[str, Any] = {}
+        async with contextlib.aclosing(self.items()) as items:
+            async for item in items:
+                value = item.value if isinstance(item, Message) else value
+        return value
+
+    def _moved(self) -> None:
+        if self._stall:
+            self._left_s = self._deadline_s
+
+    async def _within(self, waiting: Awaitable[_T]) -> _T:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._left_s):
+                return await waiting
+        except TimeoutError as error:
+            raise self._line.overdue(self._request["verb"], self._deadline_s) from error
+        except StreamReset as reset:
+            raise answers.refusal(reset) from None
+        except ChannelClosed as error:
+            raise self._line.gone() from error
+        finally:
+            self._left_s -= loop.time() - started
+
+
+class _Late:
+    """Counts what comes after the deadline by the clock, however long the caller took."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._ends: float | None = None
+        self._taken = 0
+
+    def after(self, item: Data | Message) -> bool:
+        """Take one item; whether it is more than may still be under way."""
+        now = asyncio.get_running_loop().time()
+        if self._ends is None:
+            self._ends = now + self._deadline_s
+        if now > self._ends:
+            self._taken += item.cost
+        return self._taken > _MAX_LATE
