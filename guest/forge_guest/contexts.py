@@ -49,6 +49,7 @@ class Context:
         self.group.add(pid)
         self.lock = asyncio.Lock()
         self.ready = asyncio.Event()
+        self.stale = False
         self._control = control
         control.setblocking(False)
         self._inbox = bytearray()
@@ -91,6 +92,19 @@ class Context:
         if self._messages.ended:
             raise ContextLost("it ended")
         return None
+
+    async def settled(self) -> None:
+        """Wait until it says that it is done with what it was doing.
+
+        Raises:
+            ContextLost: the context has gone, or sent what it may not.
+        """
+        while (message := self.next_message()) is None or "done" not in message:
+            if message is not None:
+                await self.send({"shown": 1})
+            elif not await self.move_output(None, everything=False):
+                await self.ready.wait()
+            self.ready.clear()
 
     async def move_output(self, stream: Stream | None, *, everything: bool) -> bool:
         """Pass on what was printed; `everything` there is now, or a piece of each. Whether any."""
@@ -159,32 +173,17 @@ class Interpreter:
             ours, json.dumps({"preload": preload}).encode()
         )
         answer = await self._hear("ready", _PRELOAD_S)
-        self._contexts["default"] = await self._fork()
+        self._contexts["default"] = await self._fork(rehearse=True)
         return [str(failure) for failure in answer["failures"]]
 
-    async def renew(self) -> None:
-        """Give the zygote and every context fresh random numbers.
+    def restored(self) -> None:
+        """Have every context renew its random numbers before the next cell it runs.
 
-        Raises:
-            Refused, TimeoutError: one of them did not answer.
+        A context takes requests in order, so no cell can run before; one that fails at it ends.
+        The zygote draws none, and a context forked from it renews its own at once.
         """
-        if self._zygote is None:
-            return
-        try:
-            await self._renew()
-        except ContextLost as lost:
-            raise Refused("refused", f"an interpreter kept old random numbers: {lost}") from lost
-
-    async def _renew(self) -> None:
-        await self._ask({"renew": 1}, [], "renewed")
         for context in self._contexts.values():
-            async with context.lock, asyncio.timeout(_FORK_S):
-                await context.send({"renew": 1})
-                while (message := context.next_message()) is None:
-                    context.ready.clear()
-                    await context.ready.wait()
-                if "renewed" not in message:
-                    raise ContextLost("it did not renew its random numbers")
+            context.stale = True
 
     async def run(self, stream: Stream) -> None:
         """Answer one `code` request.
@@ -219,7 +218,8 @@ class Interpreter:
         try:
             try:
                 async with asyncio.timeout(deadline_s):
-                    await context.send({"run": code})
+                    renew, context.stale = context.stale, False
+                    await context.send({"run": code, "renew": renew})
                     return await self._follow(context, stream)
             except TimeoutError:
                 restarted = not await self._wind_down(context)
@@ -256,17 +256,10 @@ class Interpreter:
         context.interrupt()
         try:
             async with asyncio.timeout(_GRACE_S):
-                while True:
-                    context.ready.clear()
-                    message = context.next_message()
-                    if message is not None and "done" in message:
-                        return True
-                    if message is not None:
-                        await context.send({"shown": 1})
-                    elif not await context.move_output(None, everything=False):
-                        await context.ready.wait()
+                await context.settled()
         except TimeoutError:
             return False
+        return True
 
     async def _crashed(
         self, name: str, context: Context, why: str, stream: Stream
@@ -289,16 +282,24 @@ class Interpreter:
         # Whoever waits for the old context's turn must not overtake the caller, who holds it.
         fresh.lock = context.lock
 
-    async def _fork(self) -> Context:
+    async def _fork(self, *, rehearse: bool = False) -> Context:
         ours, theirs = socket.socketpair()
         out, err = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         try:
-            answer = await self._ask({"fork": 1}, [theirs.fileno(), out[1], err[1]], "pid")
+            request = {"fork": 1, "rehearse": rehearse}
+            answer = await self._ask(request, [theirs.fileno(), out[1], err[1]], "pid")
         finally:
             theirs.close()
             os.close(out[1])
             os.close(err[1])
-        return Context(int(answer["pid"]), ours, out[0], err[0])
+        context = Context(int(answer["pid"]), ours, out[0], err[0])
+        try:
+            async with asyncio.timeout(_PRELOAD_S if rehearse else _FORK_S):
+                await context.settled()
+        except (ContextLost, TimeoutError) as error:
+            context.close()
+            raise Refused("refused", f"a new code context did not start: {error}") from error
+        return context
 
     async def _ask(self, request: dict[str, Any], fds: list[int], answer: str) -> dict[str, Any]:
         assert self._zygote is not None

@@ -5,9 +5,10 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
-from forge_guest import cgroups, facts
+from forge_guest import cgroups
 from forge_guest.commands import Commands
 from forge_guest.contexts import Interpreter
+from forge_guest.facts import Facts
 from forge_guest.files import Files
 from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused
@@ -16,6 +17,8 @@ from forge_guest.wire.transport import FdTransport
 
 VERSION = 1
 """Of the verbs; the host refuses an agent with another."""
+
+_SETTLE_S = 1.0
 
 Verb = Callable[[Stream], Awaitable[None]]
 
@@ -27,6 +30,7 @@ class Agent:
         self._tasks = tasks
         reaper = Reaper()
         self._env: dict[str, str] = {}
+        self._facts = Facts()
         self._interpreter = Interpreter(reaper)
         commands, files = Commands(reaper, self._env), Files()
         self._verbs: dict[str, Verb] = {
@@ -69,11 +73,13 @@ class Agent:
             failures = await self._interpreter.start(list(request["preload"]), self._env)
         cgroups.limit(int(request["processes"]))
         os.sync()
+        # What the kernel still has to do now, every clone would do again after its restore.
+        await asyncio.sleep(_SETTLE_S)
         await stream.message({"failures": failures}, fin=True)
 
     async def _restore(self, stream: Stream) -> None:
-        facts.apply(stream.request)
-        await self._interpreter.renew()
+        self._facts.apply(stream.request)
+        self._interpreter.restored()
         await stream.message({"restored": True}, fin=True)
 
 

@@ -2,11 +2,10 @@
 
 The agent talks to it over a stream socket, each message four bytes of length and a JSON object:
 
-    → {"run": code}
+    → {"run": code, "renew": bool}   renew: fresh random numbers first
     ← {"display": bundle}   once per display; the context waits for
     → {"shown": 1}          so that displays stay in order with what is printed
-    ← {"done": {"status": "ok" | "error", "error": {...}}}
-    → {"renew": 1}  ← {"renewed": 1}
+    ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
 
 What the person's code prints goes straight to the pipes at descriptors 1 and 2. `SIGINT` interrupts
 a running cell and is ignored between cells.
@@ -14,6 +13,7 @@ a running cell and is ignored between cells.
 
 import ast
 import asyncio
+import gc
 import inspect
 import io
 import json
@@ -34,6 +34,15 @@ UID = GID = 1000
 HOME = "/home/user"
 _LENGTH = struct.Struct(">I")
 _MAX_TRACEBACK = 64 * 1024
+_REHEARSAL = (
+    "1 + 1",
+    "print('', end='')",
+    "1 / 0",
+    "import pandas as pd, numpy as np",
+    "pd.DataFrame({'a': [1, 2, 3], 'b': ['x', 'y', 'z']})",
+    "pd.DataFrame({'a': [1, 2, 3]}).describe()",
+    "pd.DataFrame({'a': [1, 2, 3], 'b': ['x', 'y', 'z']}).groupby('b').a.sum().plot(kind='bar')",
+)
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -74,8 +83,12 @@ class Agent:
         self.receive()
 
 
-def main(control: int, stdout: int, stderr: int) -> NoReturn:
-    """Become a context; never returns."""
+def main(control: int, stdout: int, stderr: int, *, rehearse: bool) -> NoReturn:
+    """Become a context; never returns.
+
+    `rehearse` runs cells beforehand, so that the memory they touch is saved with the template and
+    shared by its clones.
+    """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     null = os.open("/dev/null", os.O_RDONLY)
@@ -91,6 +104,8 @@ def main(control: int, stdout: int, stderr: int) -> NoReturn:
     os.environ.update(HOME=HOME, USER="user", LOGNAME="user")  # noqa: TID251 -- its own
     luck.renew()
     agent = Agent(control)
+    if rehearse:
+        _rehearse()
     module = _fresh_main()
     display.install(agent.show, module.__dict__)
     _serve(agent, module)
@@ -112,17 +127,24 @@ def _fresh_main() -> types.ModuleType:
     return module
 
 
+def _rehearse() -> None:
+    module = _fresh_main()
+    display.install(lambda _: None, module.__dict__)
+    for code in _REHEARSAL:
+        _run_cell(code, "<rehearsal>", module)
+    gc.collect()
+
+
 def _serve(agent: Agent, module: types.ModuleType) -> NoReturn:
+    agent.send({"done": {"status": "ok"}})
     cells = 0
     while True:
         request = agent.receive()
-        if "renew" in request:
+        if request["renew"]:
             luck.renew()
-            agent.send({"renewed": 1})
-        elif "run" in request:
-            cells += 1
-            outcome = _run_cell(str(request["run"]), f"<cell {cells}>", module)
-            agent.send({"done": outcome})
+        cells += 1
+        outcome = _run_cell(str(request["run"]), f"<cell {cells}>", module)
+        agent.send({"done": outcome})
 
 
 def _run_cell(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:

@@ -23,4 +23,7 @@ def renew() -> None:
         ssl.RAND_add(os.urandom(64), 64.0)
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        numpy_random.seed(list(os.urandom(624)))
+        # Setting the state runs a third of the code that seeding from an array does, which under
+        # emulation is what it costs.
+        state = sys.modules["numpy"].frombuffer(os.urandom(2496), "u4")
+        numpy_random.set_state(("MT19937", state, 624))

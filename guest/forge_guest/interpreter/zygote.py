@@ -2,11 +2,9 @@
 
 The agent talks to it over a packet socket (descriptor 3), one JSON object a packet:
 
-    → {"fork": 1}  + three descriptors: control socket, stdout, stderr
+    → {"fork": 1, "rehearse": bool}  + three descriptors: control socket, stdout, stderr
     ← {"pid": n}                a context is there
     ← {"ended": n, "status": s} a context ended; `s` is the status as waitpid gives it
-    → {"renew": 1}
-    ← {"renewed": 1}            random numbers are fresh
 
 It runs as root so that a person's code cannot signal or trace it; contexts drop to the person's
 user id before they read anything.
@@ -23,7 +21,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from forge_guest.interpreter import context, display, luck
+from forge_guest.interpreter import context, display
 
 CONTROL = 3
 _PACKET = 64 * 1024
@@ -80,26 +78,23 @@ def _answer(control: socket.socket) -> None:
         sys.exit(0)
     request = json.loads(data)
     if "fork" in request:
-        pid = _fork(fds)
+        pid = _fork(fds, rehearse=bool(request["rehearse"]))
         control.send(json.dumps({"pid": pid}).encode())
-    elif "renew" in request:
-        luck.renew()
-        control.send(b'{"renewed": 1}')
 
 
-def _fork(fds: list[int]) -> int:
+def _fork(fds: list[int], *, rehearse: bool) -> int:
     pid = os.fork()
     if pid == 0:
-        _become_context(fds)
+        _become_context(fds, rehearse=rehearse)
     for fd in fds:
         os.close(fd)
     return pid
 
 
-def _become_context(fds: list[int]) -> NoReturn:
+def _become_context(fds: list[int], *, rehearse: bool) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    context.main(*fds)
+    context.main(*fds, rehearse=rehearse)
 
 
 def _bury(control: socket.socket) -> None:
