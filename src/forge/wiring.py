@@ -13,7 +13,12 @@ Providers are loaded by name, late: choosing one never pays for importing anothe
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +56,8 @@ SLOW_S = 0.5
 """A probe that takes longer is not read from its cache: it boots guests, and a person is told."""
 
 Notify = Callable[[str], None]
+Show = Callable[[], AbstractContextManager[building.Tell]]
+"""A block in which a build is shown; it gives what is told how the build goes on."""
 OpenProvider = Callable[
     [Path, Callable[[str], Image], Notify], AbstractAsyncContextManager[SandboxProvider]
 ]
@@ -176,22 +183,22 @@ class Machines:
     spec: SandboxSpec
     notify: Notify
 
-    async def prepare(self, tell: building.Tell) -> Probe:
-        """See to it that machines can be made: the image is built where it is missing, then the
-        host is probed. Either takes long only once.
+    async def prepare(self, show: Show) -> Probe:
+        """See to it that machines can be made: the image is built where it is missing, inside
+        `show`, then the host is probed. Either takes long only once.
 
         Raises:
             ProgramMissing, NoSpace, ImageBuildFailed: the image could not be built.
-            NoAccelerator: no guest boots on this host.
         """
         try:
             return await self._probe()
         except ImageMissing:
             self.notify(
-                "The machine's image is not built yet. Building it now, once: it fetches about "
-                "170 MB from Debian and PyPI and takes 2 to 5 minutes."
+                "The machine's image is missing or out of date. Building it now, once: from "
+                "nothing that fetches about 170 MB from Debian and PyPI and takes 2 to 5 minutes."
             )
-        await self.images.build(self.spec.template, tell)
+        with show() as tell:
+            await self.images.build(self.spec.template, tell)
         return await self._probe()
 
     async def _probe(self) -> Probe:

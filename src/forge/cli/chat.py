@@ -16,7 +16,7 @@ from typing import NoReturn
 from forge.cli.exits import Exit
 from forge.cli.live import LiveView
 from forge.cli.render import Screen
-from forge.cli.run import introduce, prepare, watch
+from forge.cli.run import introduce, watch
 from forge.cli.stopping import stopping
 from forge.cli.uploads import upload
 from forge.errors import ForgeError, LedgerError
@@ -131,7 +131,7 @@ async def chat(settings: Settings, model: str, screen: Screen) -> Exit:
     with stopping(screen.notice) as stop:
         try:
             async with open_forge(settings, screen.notice, choice) as forge:
-                await prepare(forge.machines, screen)
+                await forge.machines.prepare(screen.building)
                 screen.notice(WELCOME)
                 if stop.asked is None:
                     return await _talk(forge, Talk(screen), screen)

@@ -10,7 +10,6 @@ from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.live import displayed
 from forge.cli.render import Screen
-from forge.cli.run import prepare
 from forge.cli.stopping import stopping
 from forge.errors import GuestRefused
 from forge.sandbox.base import Display, Output, Sandbox
@@ -63,7 +62,7 @@ async def demo(settings: Settings, screen: Screen) -> Exit:
 async def _demo(machines: Machines, screen: Screen) -> None:
     steps = _Steps(screen)
     with steps.step("Probe: what can this host do?"):
-        verdict = await prepare(machines, screen)
+        verdict = await machines.prepare(screen.building)
         screen.line(f"   {verdict.version}, accelerator {verdict.accelerator}")
     with steps.step("Create a machine"):
         sandbox = await machines.provider.create(machines.spec)

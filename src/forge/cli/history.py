@@ -16,7 +16,7 @@ from forge.store.blobs import BlobStore
 from forge.wiring import history_only, open_forge
 
 _ID = len("run_") + 14
-"""Ten characters of time and four of luck: enough for `show`, which takes the beginning of an id."""
+"""Ten characters of time and four of luck; `show` takes the beginning of an id."""
 
 _OUTPUT_LINES = 20
 

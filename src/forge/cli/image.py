@@ -16,8 +16,8 @@ async def build_image(settings: Settings, screen: Screen, name: str, *, verify: 
     images, begun = Images(settings.home), time.monotonic()
     with stopping(screen.notice) as stop:
         try:
-            with screen.building() as building:
-                image = await images.build(name, building.tell)
+            with screen.building() as tell:
+                image = await images.build(name, tell)
         except asyncio.CancelledError:
             if stop.asked is None:
                 raise

@@ -65,6 +65,7 @@ class LiveView:
         self._spoke: set[str] = set()
         self._writing = ""
         self._style = ""
+        self._asked = True
 
     def show(self, record: Record) -> None:
         """Print what happened."""
@@ -83,6 +84,7 @@ class LiveView:
         match event:
             case RunStarted():
                 self._screen.notice(f"Run {record.run_id}")
+                self._asked = not event.model.startswith("offline:")
             case SandboxCreated():
                 self._machine = event
                 self._screen.notice(
@@ -110,7 +112,7 @@ class LiveView:
             case ModelThinking():
                 self._words(event.text, "dim italic")
             case ModelToolInput():
-                if event.call_id != self._writing:
+                if self._asked and event.call_id != self._writing:
                     self._writing = event.call_id
                     self._screen.notice(f"… writing a call of {one_line(event.name)[:80]}")
 
@@ -118,7 +120,7 @@ class LiveView:
         if style != self._style:
             self._screen.fresh_line()
         self._style = style
-        self._screen.write(text, style)
+        self._screen.prose(text, style)
 
     def _answered(self, event: ModelFailed | ModelResponded) -> None:
         if isinstance(event, ModelResponded):
@@ -190,7 +192,7 @@ def say_written(screen: Screen, say: Callable[[str], None], written: Written) ->
         screen.error(written.error)
         return
     artifact = written.artifact
-    say(f"→ {written.path} ({words.size(artifact.size)}, sha256 {artifact.sha256})")
+    say(f"→ {written.path} ({words.size(artifact.size)})\n  sha256 {artifact.sha256}")
 
 
 def print_call(screen: Screen, name: str, arguments: str) -> None:

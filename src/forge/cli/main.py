@@ -36,6 +36,8 @@ app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(microvm, name="microvm")
 
+_MODEL = "The model to ask: provider:model, a provider, or auto."
+
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")
 ]
@@ -77,22 +79,26 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         typer.Argument(help="What to do; `-`, or nothing, reads it from standard input."),
     ] = None,
     file: Annotated[
-        list[Path] | None, typer.Option(help="A file to put in the machine; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A file to put in the machine; may be repeated."),
     ] = None,
-    model: Annotated[str, typer.Option(help="The model to ask, as FORGE_MODEL names it.")] = "",
+    model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder for the files the run makes. [default: forge-out/<run>]"),
+        typer.Option(
+            metavar="DIR", help="The folder for the files it makes; else forge-out/<run>."
+        ),
     ] = None,
     max_iterations: Annotated[
-        int | None, typer.Option(min=0, help="At most this many model calls; 0: no limit.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="At most this many model calls; 0: no limit."),
     ] = None,
     max_usd: Annotated[
         Decimal | None,
         typer.Option(parser=_usd, metavar="USD", help="At most this cost; 0: no limit."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=0, help="At most this many tokens; 0: no limit.")
+        int | None, typer.Option(min=0, metavar="N", help="At most this many tokens; 0: no limit.")
     ] = None,
     max_wall: Annotated[
         float | None,
@@ -124,7 +130,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
 
 @app.command()
 def chat(
-    model: Annotated[str, typer.Option(help="The model to ask, as FORGE_MODEL names it.")] = "",
+    model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
 ) -> None:
     """Talk in the terminal: each message is a run of its own."""
 
@@ -150,7 +156,7 @@ def demo() -> None:
 
 @runs.command("list")
 def runs_list(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many runs.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many runs.")] = 20,
     json: Json = False,
 ) -> None:
     """List the runs, newest first."""

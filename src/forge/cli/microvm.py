@@ -7,7 +7,6 @@ from dataclasses import asdict
 from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.render import Screen
-from forge.cli.run import prepare
 from forge.cli.stopping import stopping
 from forge.sandbox.base import Probe
 from forge.settings import Settings
@@ -35,7 +34,7 @@ async def probe(settings: Settings, screen: Screen, *, fresh: bool, as_json: boo
     with stopping(screen.notice) as stop:
         try:
             async with open_machines(settings, screen.notice) as machines:
-                verdict = await prepare(machines, screen)
+                verdict = await machines.prepare(screen.building)
                 if fresh and verdict.cached:
                     screen.notice("Trying every accelerator again (5 to 70 seconds) …")
                     verdict = await machines.provider.probe(fresh=True)
@@ -60,7 +59,7 @@ def _print(verdict: Probe, screen: Screen) -> None:
         mark, style = ("✓", "green") if attempt.works else ("✗", "yellow")
         screen.line(
             f"  {mark} {attempt.accelerator}, after {words.duration(attempt.duration_ms / 1000)}: "
-            f"{attempt.reason}",
+            f"{' '.join(attempt.reason.split())}",
             style,
         )
     known = ", as found out earlier since this host started" if verdict.cached else ""

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Literal
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from forge.cli.harmless import harmless, one_line
+from forge.cli.prose import Prose
 from forge.errors import ForgeError
 from forge.events import Fault
 from forge.sandbox.images.build import Progress as Doing
+from forge.sandbox.images.build import Tell
 
 WIDE = 160
 """How wide tables are where the output is no terminal: nothing is cut off for want of columns."""
@@ -43,6 +45,8 @@ class Screen:
         if not self._out.is_terminal:
             self._out.width = WIDE
         self._fresh = True
+        self._prose: Prose | None = None
+        self._prose_style = ""
 
     @property
     def terminal(self) -> bool:
@@ -50,20 +54,28 @@ class Screen:
         return self._out.is_terminal
 
     def write(self, text: str, style: str = "") -> None:
-        """Print words as they arrive, without a line break of its own."""
-        safe = harmless(text)
-        if safe:
-            self._out.out(safe, style=style or None, highlight=False, end="")
-            self._fresh = safe.endswith("\n")
-            self._flush()
+        """Print text as it is, without a line break of its own."""
+        self._end_prose()
+        self._emit(harmless(text), style)
+
+    def prose(self, text: str, style: str = "") -> None:
+        """Print words as they arrive, breaking lines between them where a person watches."""
+        if not self.terminal:
+            self.write(text, style)
+            return
+        if self._prose is None:
+            self.fresh_line()
+            self._prose = Prose(self._out.width)
+        self._prose_style = style
+        self._emit(self._prose.add(harmless(text)), style)
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print whole lines, beginning on a fresh one."""
-        self.fresh_line()
-        self.write(f"{text}\n", style)
+        self._lines(self._out, text, style)
 
     def fresh_line(self) -> None:
         """End the line that is being written, if one is."""
+        self._end_prose()
         if not self._fresh:
             self.write("\n")
 
@@ -91,17 +103,16 @@ class Screen:
             self._out.out(f"    {row}", highlight=False)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; the last column takes what room is left."""
+        """Print a table; the last column is cut to what room is left."""
         self.fresh_line()
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for number, name in enumerate(columns, 1):
-            last = number == len(columns)
-            table.add_column(
-                name, no_wrap=True, overflow="ellipsis" if last else "fold", ratio=int(last) or None
-            )
-        for row in rows:
-            table.add_row(*(Text(one_line(cell)) for cell in row))
-        self._out.print(table)
+        lines = [tuple(columns), *(tuple(one_line(cell) for cell in row) for row in rows)]
+        widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+        room = max(10, self._out.width - sum(widths[:-1]) - 2 * (len(widths) - 1))
+        for number, line in enumerate(lines):
+            last = Text(line[-1])
+            last.truncate(room, overflow="ellipsis")
+            cells = [set_cell_size(cell, widths[place]) for place, cell in enumerate(line[:-1])]
+            self._emit("  ".join((*cells, last.plain)).rstrip() + "\n", "" if number else "bold")
 
     def raw_json(self, document: str) -> None:
         """Print a line of JSON that is pure ASCII, so harmless as it is."""
@@ -112,28 +123,47 @@ class Screen:
 
     def notice(self, text: str) -> None:
         """Say on stderr what goes on."""
-        self.fresh_line()
-        self._err.print(Text(harmless(text), style="dim"), soft_wrap=True)
+        self._lines(self._err, text, "dim")
 
     def important(self, text: str) -> None:
         """Say on stderr what a person must not miss."""
-        self.fresh_line()
-        self._err.print(Text(harmless(text), style="yellow"), soft_wrap=True)
+        self._lines(self._err, text, "yellow")
 
     def error(self, error: ForgeError | Fault) -> None:
         """Say on stderr what happened, whose fault it is, whether to try again, and what to do."""
-        self.fresh_line()
         again = "may help" if error.retry else "will end the same way until that is mended"
-        self._err.print(Text(f"✗ {_sentence(error.message)}", style="bold red"), soft_wrap=True)
         where = _FAULTS.get(error.fault, one_line(error.fault))
-        self._err.print(Text(f"  The cause is {where}; trying again {again}."), soft_wrap=True)
-        self._err.print(Text(f"  What to do: {_sentence(error.hint)}"), soft_wrap=True)
+        self._lines(self._err, f"✗ {_sentence(error.message)}", "bold red")
+        self._lines(self._err, f"  The cause is {where}; trying again {again}.", "")
+        self._lines(self._err, f"  What to do: {_sentence(error.hint)}", "")
 
     @contextmanager
-    def building(self) -> Iterator["Building"]:
+    def building(self) -> Iterator[Tell]:
         """Show on stderr how a build goes on, if there is one, until the block is left."""
         with ExitStack() as stack:
-            yield Building(self, self._err, stack)
+            yield _Building(self, self._err, stack).tell
+
+    def _lines(self, console: Console, text: str, style: str) -> None:
+        self.fresh_line()
+        # At a terminal lines are broken between words, and a word longer than a line is left
+        # whole, so that a path can be copied; elsewhere lines are not broken at all.
+        console.print(
+            Text(harmless(text), style=style),
+            overflow="ignore",
+            crop=False,
+            soft_wrap=not console.is_terminal,
+        )
+
+    def _emit(self, safe: str, style: str) -> None:
+        if safe:
+            self._out.out(safe, style=style or None, highlight=False, end="")
+            self._fresh = safe.endswith("\n")
+            self._flush()
+
+    def _end_prose(self) -> None:
+        if self._prose is not None:
+            prose, self._prose = self._prose, None
+            self._emit(prose.end(), self._prose_style)
 
     def _flush(self) -> None:
         self._out.file.flush()
@@ -157,7 +187,7 @@ class Gutter:
         self._screen.write("".join(marked), style)
 
 
-class Building:
+class _Building:
     """A build that is shown: as a bar where a person watches, else as lines. The bar is put up at
     the first news and taken down by the block this was made in.
     """

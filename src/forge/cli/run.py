@@ -16,9 +16,8 @@ from forge.cli.uploads import uploads
 from forge.errors import InputRefused
 from forge.events import ArtifactSaved, Caps, Record, RunFinished
 from forge.runs.wish import LONGEST_PROMPT, RunWish
-from forge.sandbox.base import Probe
 from forge.settings import ModelChoice, Settings, choose_model
-from forge.wiring import Forge, Machines, open_forge
+from forge.wiring import Forge, open_forge
 
 OUT = Path("forge-out")
 """Where artifacts are put, below the current folder, in a folder named after the run."""
@@ -96,7 +95,7 @@ async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping)
     choice = choose_model(settings, order.model)
     introduce(choice, screen)
     async with open_forge(settings, screen.notice, choice) as forge:
-        await prepare(forge.machines, screen)
+        await forge.machines.prepare(screen.building)
         wish = RunWish(order.prompt, files, order.caps(settings), forge.machines.spec)
         view = JsonView(screen) if order.as_json else LiveView(screen)
         return await watch(forge, wish, view, stop, order.out)
@@ -137,12 +136,6 @@ def introduce(choice: ModelChoice, screen: Screen) -> None:
         screen.important(OFFLINE)
     else:
         screen.notice(f"Asking {choice.name} ({choice.why}).")
-
-
-async def prepare(machines: Machines, screen: Screen) -> Probe:
-    """See to it that machines can be made, showing what takes long."""
-    with screen.building() as building:
-        return await machines.prepare(building.tell)
 
 
 async def watch(forge: Forge, wish: RunWish, view: View, stop: Stopping, out: Path | None) -> Exit:
