@@ -39,6 +39,7 @@ OVERHEAD = 64
 MAX_STREAMS = 256
 """How many streams each side may have open at once."""
 
+_STALE = 4  # frames for a stream that is gone, at most: a RESET and what two halves of credit take
 _CREDIT = struct.Struct(">I")
 _VERSION = struct.Struct(">H")
 
@@ -126,6 +127,7 @@ class Session:
         self._their_last = 0
         self._their_open = 0
         self._our_open = 0
+        self._stale_left = 0
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -271,6 +273,9 @@ class Session:
             raise WireError(
                 f"a {frame.type.name} frame for stream {frame.stream}, which is not open"
             )
+        self._stale_left -= 1
+        if self._stale_left < 0:
+            raise WireError("frames without end for streams that are over")
 
     def _credited(self, frame: Frame, state: _Stream) -> Credited:
         if len(frame.payload) != _CREDIT.size:
@@ -313,6 +318,7 @@ class Session:
 
     def _forget(self, stream: int) -> None:
         del self._streams[stream]
+        self._stale_left += _STALE
         if stream % 2 == self._their_parity:
             self._their_open -= 1
         else:

@@ -169,7 +169,7 @@ class Agent:
             Call(self, request, command.deadline_s + MARGIN_S) as call,
             call.feeding(command.stdin),
         ):
-            final = await self._follow(call, sink)
+            final = await self._follow(call, sink, None)
         return self._checked(answers.exec_result, final)
 
     async def run_code(
@@ -183,7 +183,7 @@ class Agent:
             Call(self, request, deadline_s + MARGIN_S) as call,
             call.feeding(source),
         ):
-            final = await self._follow(call, sink)
+            final = await self._follow(call, sink, answers.Records())
         return self._checked(answers.code_result, final)
 
     async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
@@ -275,16 +275,18 @@ class Agent:
         except answers.Malformed as error:
             raise self.violated(str(error)) from error
 
-    async def _follow(self, call: Call, sink: Sink) -> dict[str, Any]:
-        """Pass output on to the sink until the final message."""
-        records, final = answers.Records(), dict[str, Any]()
+    async def _follow(
+        self, call: Call, sink: Sink, records: answers.Records | None
+    ) -> dict[str, Any]:
+        """Pass output on to the sink until the final message; displays only into `records`."""
+        final: dict[str, Any] = {}
         async with aclosing(call.items()) as items:
             async for item in items:
                 if isinstance(item, Message):
                     final = item.value
                 elif item.lane in _STREAMS:
                     await sink(Output(_STREAMS[item.lane], item.data))
-                elif item.lane == _DISPLAY:
+                elif item.lane == _DISPLAY and records is not None:
                     for bundle in self._checked(records.feed, item.data):
                         await sink(Display(bundle))
                 else:
