@@ -430,11 +430,26 @@ async def test_output_without_end_does_not_keep_a_call_alive():
 
     async with talking({"exec": verb}) as told:
 
-        async def nowhere(item):
-            """Takes it at once."""
+        async def slow(item):
+            await passed(0.002)
 
         with pytest.raises(SandboxUnresponsive):
-            await told.agent.exec(Command(("yes",), 0.05), nowhere)
+            await told.agent.exec(Command(("yes",), 0.05), slow)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_trickle_does_not_keep_a_call_alive():
+    """A byte now and then does not start the deadline anew."""
+
+    async def verb(stream):
+        while True:
+            await passed(0.02)
+            await stream.send(1, b".")
+
+    async with talking({"exec": verb}) as told:
+        with pytest.raises(SandboxUnresponsive):
+            await told.exec(deadline_s=0.05)
+        assert 0 < len(told.stdout) < 50
 
 
 @pytest.mark.usefixtures("impatient")
@@ -500,7 +515,8 @@ def message(value: object, *, fin: bool = True) -> bytes:
         ("exec", [piece(1, b"")]),
         ("exec", [piece(9, b"x")]),
         ("exec", [message({}, fin=False)] * 20),
-        ("exec", [piece(3, b"\xff\xff\xff\xff")]),
+        ("exec", [piece(3, b"\0\0\0\2{}")]),
+        ("code", [piece(3, b"\xff\xff\xff\xff")]),
         ("code", [piece(3, b"\0\0\0\2[]")]),
         ("code", [message({"status": "error", "duration_ms": 1})]),
         ("code", [message({"status": "done", "duration_ms": 1})]),
