@@ -221,13 +221,15 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """Everything a floor above needs: runs, machines, the files runs made, and the settings."""
+    """Everything a floor above needs: runs, machines, the settings, and `kept`: where the bytes
+    of a digest (SHA-256 in hex) are, or would be.
+    """
 
     settings: Settings
     model: ModelChoice
     service: RunService
     machines: Machines
-    blobs: BlobStore
+    kept: Callable[[str], Path]
 
 
 @asynccontextmanager
@@ -284,7 +286,7 @@ async def open_forge(
         )
         service = RunService(driver, LedgerReader(database))
         _tell_recovered(await service.recover(), notify)
-        yield Forge(settings, choice, service, machines, blobs)
+        yield Forge(settings, choice, service, machines, blobs.path)
 
 
 def history_only() -> ModelChoice:

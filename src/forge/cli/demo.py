@@ -77,7 +77,7 @@ async def _demo(machines: Machines, screen: Screen) -> None:
 async def _use(sandbox: Sandbox, steps: _Steps, screen: Screen) -> None:
     with steps.step(f"Write Python into it ({_NAME})"):
         await sandbox.write_file(_NAME, _once(PROGRAM.encode()))
-        screen.code(PROGRAM, "python")
+    screen.code(PROGRAM, "python")
     with steps.step("Execute it"):
         gutter = screen.gutter()
 

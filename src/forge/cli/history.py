@@ -7,12 +7,12 @@ from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.harmless import one_line
 from forge.cli.live import clipped, displayed, print_call
+from forge.cli.outfolder import Kept
 from forge.cli.render import Screen
 from forge.events import ToolDisplayed
 from forge.ledger.fold import RunView, StepView, ToolView, fold
 from forge.ledger.read import RunSummary
 from forge.settings import Settings
-from forge.store.blobs import BlobStore
 from forge.wiring import history_only, open_forge
 
 _ID = len("run_") + 14
@@ -63,7 +63,7 @@ async def show_run(settings: Settings, screen: Screen, prefix: str, *, as_json: 
     _print_beginning(view, screen)
     for step in view.steps:
         _print_step(step, screen)
-    _print_end(view, screen, forge.blobs)
+    _print_end(view, screen, forge.kept)
     screen.line(f"Ledger: {words.plural(len(records), 'record')}, chain verified", "dim")
     return Exit.DONE
 
@@ -113,14 +113,14 @@ def _print_tool(tool: ToolView, screen: Screen) -> None:
     screen.line(f"  {tool.outcome or 'not finished'}{took}", "dim")
 
 
-def _print_end(view: RunView, screen: Screen, blobs: BlobStore) -> None:
+def _print_end(view: RunView, screen: Screen, kept: Kept) -> None:
     screen.line()
     for notice in view.notices:
         screen.line(f"! {one_line(notice)}", "yellow")
     for artifact in view.artifacts:
         screen.line(
             f"→ {one_line(artifact.name)} ({words.size(artifact.size)}), kept as "
-            f"{blobs.path(artifact.sha256)}"
+            f"{kept(artifact.sha256)}"
         )
     if view.error is not None:
         screen.error(view.error)

@@ -10,14 +10,16 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from forge.cli.harmless import harmless
 from forge.errors import ForgeError, HostUnfit, LedgerCorrupt, NoSpace, PathRefused
 from forge.events import ArtifactSaved
-from forge.store.blobs import BlobStore
+
+Kept = Callable[[str], Path]
+"""Where Forge keeps the bytes of a digest, SHA-256 in hex."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,19 +57,19 @@ class OutFolder:
         if self._folder.is_symlink() or (self._folder.exists() and not self._folder.is_dir()):
             raise _refused(self._folder)
 
-    def write(self, artifacts: Sequence[ArtifactSaved], blobs: BlobStore) -> tuple[Written, ...]:
+    def write(self, artifacts: Sequence[ArtifactSaved], kept: Kept) -> tuple[Written, ...]:
         """Write every artifact; one that cannot be written does not keep the others from it."""
         written: list[Written] = []
         for artifact in artifacts:
             try:
-                path = self._write(artifact, blobs)
+                path = self._write(artifact, kept)
             except ForgeError as error:
                 written.append(Written(artifact, None, error))
             else:
                 written.append(Written(artifact, path, None))
         return tuple(written)
 
-    def _write(self, artifact: ArtifactSaved, blobs: BlobStore) -> Path:
+    def _write(self, artifact: ArtifactSaved, kept: Kept) -> Path:
         parts = _checked(artifact.name)
         try:
             with contextlib.ExitStack() as opened:
@@ -77,7 +79,7 @@ class OutFolder:
                 descriptor, name = _create(folder, parts[-1])
                 try:
                     with open(descriptor, "wb") as target:  # noqa: PTH123  (a descriptor, no path)
-                        _copy(artifact, blobs, target)
+                        _copy(artifact, kept, target)
                 except BaseException:
                     os.unlink(name, dir_fd=folder)
                     raise
@@ -123,9 +125,9 @@ def _candidates(name: str) -> Iterator[str]:
         yield f"{stem}-{number}.{ending}" if dot and stem else f"{name}-{number}"
 
 
-def _copy(artifact: ArtifactSaved, blobs: BlobStore, target: BinaryIO) -> None:
+def _copy(artifact: ArtifactSaved, kept: Kept, target: BinaryIO) -> None:
     digest = hashlib.sha256()
-    with blobs.path(artifact.sha256).open("rb") as source:
+    with kept(artifact.sha256).open("rb") as source:
         while piece := source.read(_PIECE):
             digest.update(piece)
             target.write(piece)

@@ -4,7 +4,6 @@ Whatever passes through here is made harmless first (see `harmless`), whoever wr
 other way to the terminal. Text is never read as markup. A `Screen` holds nothing open.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Literal
@@ -118,8 +117,7 @@ class Screen:
         """Print a line of JSON that is pure ASCII, so harmless as it is."""
         if not document.isascii():
             raise ValueError("JSON for a terminal must be pure ASCII")
-        sys.stdout.write(f"{document}\n")
-        self._flush()
+        self._emit(f"{document}\n", "")
 
     def notice(self, text: str) -> None:
         """Say on stderr what goes on."""
@@ -144,29 +142,24 @@ class Screen:
             yield _Building(self, self._err, stack).tell
 
     def _lines(self, console: Console, text: str, style: str) -> None:
+        """Whole lines, broken between words at a terminal; elsewhere not broken at all."""
         self.fresh_line()
-        # At a terminal lines are broken between words, and a word longer than a line is left
-        # whole, so that a path can be copied; elsewhere lines are not broken at all.
-        console.print(
-            Text(harmless(text), style=style),
-            overflow="ignore",
-            crop=False,
-            soft_wrap=not console.is_terminal,
-        )
+        lines = harmless(f"{text}\n")
+        if console.is_terminal:
+            lines = Prose(console.width).add(lines)
+        console.out(lines, style=style or None, highlight=False, end="")
+        console.file.flush()
 
     def _emit(self, safe: str, style: str) -> None:
         if safe:
             self._out.out(safe, style=style or None, highlight=False, end="")
             self._fresh = safe.endswith("\n")
-            self._flush()
+            self._out.file.flush()
 
     def _end_prose(self) -> None:
         if self._prose is not None:
             prose, self._prose = self._prose, None
             self._emit(prose.end(), self._prose_style)
-
-    def _flush(self) -> None:
-        self._out.file.flush()
 
 
 class Gutter:

@@ -149,7 +149,7 @@ async def watch(forge: Forge, wish: RunWish, view: View, stop: Stopping, out: Pa
                 view.show(record)
     artifacts = tuple(view.artifacts.values())
     saved = Exit.DONE
-    for written in await asyncio.to_thread(folder.write, artifacts, forge.blobs):
+    for written in await asyncio.to_thread(folder.write, artifacts, forge.kept):
         view.written(written)
         if written.error is not None:
             saved = of_error(type(written.error))

@@ -1,0 +1,56 @@
+# Everything a newcomer needs is a target; `make` alone lists them. What is set up already is left
+# alone, so every target is quick the second time.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# uv is the one that the set-up script put into .tools, or this machine's own.
+UV = $$(ls .tools/bin/uv 2>/dev/null || command -v uv)
+BIN := .venv/bin
+SYSTEM := .tools/system.stamp
+PYTHON := .venv/forge.stamp
+
+.PHONY: help setup run demo test check fmt image bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+setup: $(PYTHON) ## Install what Forge needs: system packages, then Python's
+
+$(SYSTEM): scripts/setup-debian.sh
+	@scripts/setup-debian.sh
+	@mkdir -p $(@D) && touch $@
+
+$(PYTHON): pyproject.toml uv.lock $(SYSTEM)
+	@UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --quiet
+	@touch $@
+
+run: setup ## Set everything up, then start Forge: a conversation in the terminal
+	@exec $(BIN)/forge chat
+
+demo: setup ## Show a machine's whole life, step by step, with times
+	@exec $(BIN)/forge demo
+
+image: setup ## Build what machines boot from, where it is missing
+	@exec $(BIN)/forge image build
+
+test: check image ## Set everything up, then run every check and test
+	@$(BIN)/pytest -q
+
+check: setup ## Format, lint, types and walls, without the tests
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timings >.tools/walls.log 2>&1 || { cat .tools/walls.log; exit 1; }
+
+fmt: setup ## Format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format --quiet
+
+bench: setup image ## Measure what SPECIFICATION.md promises
+	@exec $(BIN)/python benchmarks/all.py
+
+clean: ## Remove what set-up and tests made in this folder; FORGE_HOME is not touched
+	@rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
