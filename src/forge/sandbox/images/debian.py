@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from forge.sandbox.images.key import ARCHITECTURE
+from forge.sandbox.images.process import find_program
 
 EPOCH = 1735689600
 """The newest time a file in an image may bear, so that building again makes the same."""
@@ -85,15 +86,21 @@ def mmdebstrap(
     """The command that writes a tree with these packages to standard output, as a tar.
 
     Without root it works in a user namespace, whose ids `newuidmap` maps.
+
+    Raises:
+        ProgramMissing: it needs newuidmap, which is not installed.
     """
     mode = "root" if os.geteuid() == 0 else "unshare"
+    if mode == "unshare":
+        find_program("newuidmap")
     return [
         *("env", f"TMPDIR={temporary}", f"SOURCE_DATE_EPOCH={EPOCH}", "LC_ALL=C.UTF-8"),
         *("mmdebstrap", f"--mode={mode}", f"--variant={variant}", "--format=tar"),
         # Its own cleaning runs apt, which, were the tree's configuration missing by then, would
         # clean the host's lists instead; finish.sh removes the same files.
         "--skip=cleanup/apt,cleanup/mmdebstrap",
-        *(f"--architectures={ARCHITECTURE}", f"--include={','.join(packages)}"),
+        f"--architectures={ARCHITECTURE}",
+        *(f"--include={package}" for package in packages),
         *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED),
         *(f"--customize-hook={hook}" for hook in hooks),
         *(suite, "-", *host_sources(suite)),

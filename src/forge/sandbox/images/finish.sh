@@ -26,6 +26,8 @@ if [ -d "$packages" ]; then
     find "$packages" -depth -type d \( -name tests -o -name test \) -exec rm -rf {} +
     find "$packages" -type f \
         \( -name '*.pyi' -o -name '*.a' -o -name '*.pyx' -o -name '*.pxd' \) -delete
+    # They hash the scripts of the host's interpreter, and differ from build to build.
+    rm -f "$packages"/*.dist-info/RECORD
 fi
 while read -r pattern; do
     # shellcheck disable=SC2086  # the pattern is meant to expand; the recipe's reader checked it
@@ -35,10 +37,12 @@ done < .forge/remove
 if [ -x usr/bin/python3 ]; then
     ln -sf python3 usr/bin/python
     chroot . python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        /usr/lib/python3 /usr/lib/python3.11 /usr/local/lib/python3.11
+        /usr/lib/python3 /usr/lib/python3.11 /usr/local/lib/python3.11 ||
+        echo 'finish.sh: what does not compile stays as source' >&2
     while read -r module; do
+        # A fixed hash seed, so that sets are written in the same order each time.
         chroot --userspec=1000:1000 . env -i HOME=/home/user PATH=/usr/bin:/bin LANG=C.UTF-8 \
-            python3 -c "import $module"
+            PYTHONHASHSEED=0 python3 -c "import $module"
     done < .forge/caches
 fi
 chroot . ldconfig

@@ -24,6 +24,7 @@ _PACKAGES = {
     "dd": "coreutils",
     "env": "coreutils",
     "unshare": "util-linux",
+    "newuidmap": "uidmap",
 }
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GRACE_S = 15.0  # mmdebstrap removes its tree, half a gigabyte of small files, before it ends

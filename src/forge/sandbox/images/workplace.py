@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from forge.sandbox.images.process import find_program
 
 _OTHER_BUILD_S = 3600.0  # twice what a build takes on a slow line
 _POLL_S = 0.2
+_TRIES = 50  # ten seconds: mmdebstrap removes its tree in about one
 _REMOVE_S = 120.0  # half a gigabyte of small files, on a slow disk
 _TREE_LINK = "trees"
 
@@ -109,12 +111,22 @@ def remove_left(work: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except PermissionError as refused:
-        if os.geteuid() == 0:
-            raise ImageBuildFailed(f"{folder} cannot be removed: {refused}") from refused
-        helper = [find_program("mmdebstrap"), "--unshare-helper"]
-        trees = [str(path) for path in folder.iterdir() if path.is_dir()]
-        subprocess.run([*helper, "rm", "-rf", "--", *trees], check=False, timeout=_REMOVE_S)
-        shutil.rmtree(folder)
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        # Either a killed build's mmdebstrap is still taking its own tree down, or the tree belongs
+        # to a namespace.
+        if os.geteuid() != 0:
+            _remove_in_namespace(folder)
+        time.sleep(_POLL_S)
+    raise ImageBuildFailed(
+        f"{folder}, which an earlier build left, cannot be removed",
+        hint="Remove it yourself, then build again.",
+    )
+
+
+def _remove_in_namespace(folder: Path) -> None:
+    trees = [str(path) for path in folder.iterdir() if path.is_dir()]
+    helper = [find_program("mmdebstrap"), "--unshare-helper", "rm", "-rf", "--", *trees]
+    subprocess.run(helper, check=False, capture_output=True, timeout=_REMOVE_S)

@@ -1,0 +1,81 @@
+#!/bin/sh
+# Installs what Forge needs on Debian (12 or later): the programs that build images and run machines,
+# and uv in `.tools/`, where the Makefile looks for it. Says what it does, asks nothing, and does
+# nothing that is already done. On another system it says what to install and ends with code 3.
+set -eu
+
+UV_VERSION=0.13.9
+
+PACKAGES="ca-certificates e2fsprogs git mmdebstrap python3 python3-venv qemu-system-x86 \
+squashfs-tools uidmap util-linux"
+
+say() {
+    printf 'setup: %s\n' "$*"
+}
+
+elsewhere() {
+    say "this is not Debian or a relative of it with apt. Install, with its own tools:"
+    say "  QEMU (qemu-system-x86_64), mmdebstrap, apt, squashfs-tools 4.5 or later, e2fsprogs 1.47 or"
+    say "  later, newuidmap (uidmap or shadow-utils), util-linux, git, CA certificates,"
+    say "  Python 3.11 or later with venv, and uv."
+    exit 3
+}
+
+is_installed() {
+    [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2> /dev/null)" = installed ]
+}
+
+install_packages() {
+    missing=""
+    for package in $PACKAGES; do
+        is_installed "$package" || missing="$missing $package"
+    done
+    if [ -z "$missing" ]; then
+        say "every Debian package is there already"
+        return
+    fi
+    become_root=""
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo > /dev/null; then
+            say "these packages are missing, and installing them needs root. Run, as root:"
+            say "  apt-get update && apt-get install --no-install-recommends$missing"
+            exit 1
+        fi
+        become_root="sudo"
+    fi
+    say "installing Debian packages:$missing"
+    # shellcheck disable=SC2086  # a list of words, on purpose
+    $become_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+    # shellcheck disable=SC2086
+    $become_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends $missing
+}
+
+install_uv() {
+    if [ -x .tools/bin/uv ]; then
+        say "uv is in .tools already ($(.tools/bin/uv --version))"
+    elif command -v uv > /dev/null; then
+        say "uv is on your PATH already ($(uv --version))"
+    else
+        say "installing uv $UV_VERSION into .tools"
+        python3 -m venv .tools
+        .tools/bin/pip install --quiet --disable-pip-version-check "uv==$UV_VERSION"
+    fi
+}
+
+check_namespaces() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    if ! unshare --map-root-user true 2> /dev/null; then
+        say "this host forbids user namespaces, so images can only be built as root here"
+    elif ! grep -q "^$(id -un):" /etc/subuid 2> /dev/null; then
+        say "you have no range of subordinate user ids, which building images without root needs."
+        say "  Run, as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+    fi
+}
+
+cd "$(dirname "$0")/.."
+command -v apt-get > /dev/null && command -v dpkg-query > /dev/null || elsewhere
+install_packages
+install_uv
+check_namespaces
+say "done"
