@@ -11,7 +11,7 @@ import sys
 
 def renew() -> None:
     """Reseed what is loaded; what is not loaded seeds itself from the kernel when it is."""
-    random.seed(os.urandom(64))
+    random.seed(int.from_bytes(os.urandom(64), "big"))  # from a number: without hashing first
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.__dict__["_name_sequence"] = None  # it holds a generator

@@ -20,6 +20,13 @@ KERNEL_OPTIONS = (
     "transparent_hugepage=never",  # huge pages would dirty two megabytes where four KiB change
     "init_on_alloc=0",
     "nowatchdog",
+    # Under emulation each piece of kernel code that a clone runs must be translated first, so what
+    # guards one person from another inside the guest is left out: there is one person.
+    "lsm=capability",
+    "psi=0",
+    "audit=0",
+    "hardened_usercopy=off",
+    "cgroup.memory=nokmem,nosocket",
     "random.trust_cpu=on",  # for booting; every restore brings fresh entropy from the host
     "rcupdate.rcu_expedited=1",
 )
@@ -27,7 +34,7 @@ KERNEL_OPTIONS = (
 _CPU: dict[Accelerator, str] = {
     # Ordinary `-cpu host` aborts where nested virtualisation hides MSRs; the probe finds that out.
     "kvm": "host",
-    "tcg": "max",
+    "tcg": "Nehalem-v1,+rdrand,+rdseed,+bmi1,+bmi2,+movbe",
 }
 _ACCEL: dict[Accelerator, str] = {"kvm": "kvm", "tcg": "tcg,thread=single,tb-size=64"}
 
