@@ -393,6 +393,25 @@ async def test_a_guest_that_reads_nothing_is_destroyed():
     assert [type(error) for error in told.broken] == [SandboxUnresponsive]
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_opening_a_call_has_its_deadline_too():
+    """Callers that gave up may leave a line so full that not even a request fits."""
+    async with talking({}) as told, asyncio.TaskGroup() as tasks:
+        told.guest.stop_reading()
+        await passed(0)
+        calls = [
+            tasks.create_task(told.agent.write_file("a", content(bytes(WINDOW - 20_000))))
+            for _ in range(8)
+        ]
+        for _ in range(100):
+            await passed(0)
+        for call in calls:
+            call.cancel()
+        assert told.broken == []
+        with pytest.raises(SandboxUnresponsive):
+            await told.agent.ping()
+
+
 async def outcome(awaitable) -> object:
     try:
         return await awaitable
