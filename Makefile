@@ -18,6 +18,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
 
 setup: $(PYTHON) ## Install what Forge needs: system packages, then Python's
+	@:
 
 $(SYSTEM): scripts/setup-debian.sh
 	@scripts/setup-debian.sh

@@ -11,6 +11,8 @@ from typing import Literal
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -99,7 +101,7 @@ class Screen:
             self._out.print(shown)
             return
         for row in text.split("\n"):
-            self._out.out(f"    {row}", highlight=False)
+            self._emit(f"    {row}\n", "")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; the last column is cut to what room is left."""
@@ -147,14 +149,12 @@ class Screen:
         lines = harmless(f"{text}\n")
         if console.is_terminal:
             lines = Prose(console.width).add(lines)
-        console.out(lines, style=style or None, highlight=False, end="")
-        console.file.flush()
+        _print(console, lines, style)
 
     def _emit(self, safe: str, style: str) -> None:
         if safe:
-            self._out.out(safe, style=style or None, highlight=False, end="")
+            _print(self._out, safe, style)
             self._fresh = safe.endswith("\n")
-            self._out.file.flush()
 
     def _end_prose(self) -> None:
         if self._prose is not None:
@@ -213,6 +213,12 @@ class _Building:
         task = self._bar.task_ids[0] if self._bar.task_ids else self._bar.add_task(text)
         total = None if fraction is None else 1.0
         self._bar.update(task, description=text, total=total, completed=fraction or 0.0)
+
+
+def _print(console: Console, safe: str, style: str) -> None:
+    # As a segment, since rich takes carriage returns and tabs out of text.
+    console.print(Segments([Segment(safe, Style.parse(style))]), end="", soft_wrap=True)
+    console.file.flush()
 
 
 def _sentence(text: str) -> str:

@@ -1,0 +1,155 @@
+"""The page of settings: read once, refused when misspelt, secret where secret."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from forge.budget.prices import PriceTable
+from forge.errors import SettingsInvalid
+from forge.settings import DEFAULT_MODELS, Settings, choose_model, names, read_settings
+from forge.usage import Usage
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for name in (*names(), "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_with_nothing_set_everything_has_its_default(tmp_path: Path):
+    """No key, no home: the offline mode, below the person's own data folder."""
+    settings = read_settings()
+    assert settings.home == tmp_path / ".local/share/forge"
+    assert choose_model(settings).name == "offline:none"
+    assert (settings.caps.iterations, settings.caps.usd) == (16, 0)
+
+
+def test_the_home_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """XDG_DATA_HOME moves it; a relative one is invalid there, and ignored."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert read_settings().home == tmp_path / "data/forge"
+    monkeypatch.setenv("XDG_DATA_HOME", "data")
+    assert read_settings().home == tmp_path / ".local/share/forge"
+
+
+def test_a_home_folder_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """`~/x` is the person's own, as in their shell."""
+    monkeypatch.setenv("FORGE_HOME", "~/elsewhere")
+    assert read_settings().home == tmp_path / "elsewhere"
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest(monkeypatch: pytest.MonkeyPatch):
+    """A cap that silently does nothing would cost money."""
+    monkeypatch.setenv("FORGE_MAX_ITERATION", "3")
+    with pytest.raises(SettingsInvalid, match=r"FORGE_MAX_ITERATION; .* FORGE_MAX_ITERATIONS"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FORGE_MAX_ITERATIONS", "many"),
+        ("FORGE_MAX_ITERATIONS", "-1"),
+        ("FORGE_MAX_USD", "NaN"),
+        ("FORGE_MAX_USD", "-0.01"),
+        ("FORGE_MAX_WALL_S", "inf"),
+        ("FORGE_MEMORY_MIB", "0"),
+        ("FORGE_DISK_MIB", "0"),
+        ("FORGE_PROCESSES", "0"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    """The error says which setting."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match=name):
+        read_settings()
+
+
+def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
+    """`FORGE_MAX_ITERATIONS= forge run` is the default, not an error."""
+    for name in names():
+        monkeypatch.setenv(name, "")
+    assert read_settings().max_iterations == 16
+
+
+def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch):
+    """Not in a repr, not in a dump, not in an error of another setting."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-hidden")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hidden")
+    settings = read_settings()
+    assert "sk-hidden" not in repr(settings) + str(settings) + settings.model_dump_json()
+    monkeypatch.setenv("FORGE_MAX_USD", "x")
+    with pytest.raises(SettingsInvalid) as refused:
+        read_settings()
+    assert refused.value.__cause__ is None
+    assert "sk-hidden" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "provider", "because"),
+    [
+        ({}, "offline", "no model"),
+        ({"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}, "anthropic", "ANTHROPIC_API_KEY"),
+        ({"OPENAI_API_KEY": "k"}, "openai", "OPENAI_API_KEY"),
+        ({"OPENAI_BASE_URL": "http://localhost/v1"}, "openai", "OPENAI_BASE_URL"),
+    ],
+)
+def test_auto_takes_the_first_provider_that_is_configured(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], provider: str, because: str
+):
+    """And says because of what."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    choice = choose_model(read_settings())
+    assert (choice.provider, choice.model) == (provider, DEFAULT_MODELS[provider])
+    assert because in choice.why
+
+
+def test_a_named_model_goes_before_the_settings(monkeypatch: pytest.MonkeyPatch):
+    """`--model` wins; a provider alone means its default; a model's own name may hold colons."""
+    monkeypatch.setenv("FORGE_MODEL", "openai:one")
+    settings = read_settings()
+    assert choose_model(settings).name == "openai:one"
+    assert choose_model(settings, "openai:two:free").model == "two:free"
+    assert choose_model(settings, "anthropic").model == DEFAULT_MODELS["anthropic"]
+
+
+@pytest.mark.parametrize("name", ["gpt", "claude-x", ":x", "openai:", ":"])
+def test_a_name_that_is_no_model_is_refused(name: str):
+    """It lacks a provider or a model; the hint shows one that has both."""
+    with pytest.raises(SettingsInvalid) as refused:
+        choose_model(read_settings(), name)
+    assert "provider:model" in refused.value.hint
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_the_default_models_have_a_known_price(provider: str):
+    """So that a USD cap works with nothing but a key set."""
+    price = PriceTable(None).cost(
+        f"{provider}:{DEFAULT_MODELS[provider]}", Usage(input_tokens=1000)
+    )
+    assert price is not None
+    assert price > Decimal(0)
+
+
+def test_every_setting_is_documented_with_its_default_and_its_zero():
+    """docs/settings.md has one row for each, in the page's order, and no other."""
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \| (.+?) \| (.+?) \| (.+?) \|$", DOCS.read_text(), re.MULTILINE
+    )
+    assert tuple(row[0] for row in rows) == names()
+    fields = list(Settings.model_fields.values())
+    assert len(fields) <= 30
+    for field, (_, sentence, default, zero) in zip(fields, rows, strict=True):
+        assert sentence == field.description
+        assert isinstance(field.json_schema_extra, dict)
+        assert zero == field.json_schema_extra["zero"]
+        if isinstance(field.default, int | Decimal) or field.default in ("auto", "qemu"):
+            assert default == f"`{field.default}`"
