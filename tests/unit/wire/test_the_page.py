@@ -1,0 +1,139 @@
+"""`docs/wire.md` names every frame, verb, code and number that the code has."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from forge.sandbox import agent, answers, call
+from forge.sandbox.base import MAX_PATH_BYTES
+from forge_guest.wire import frames, session
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
+GUEST = ROOT / "guest" / "forge_guest"
+
+
+def source(name: str) -> str:
+    return (GUEST / name).read_text(encoding="utf-8")
+
+
+def constant(name: str, file: str) -> int:
+    """A number from the guest, whose modules only start inside a machine."""
+    found = re.search(rf"^{name} = (.+?)(?:  #.*)?$", source(file), re.MULTILINE)
+    assert found, name
+    value = eval(found[1])
+    assert isinstance(value, int)
+    return value
+
+
+def guest_verbs() -> dict[str, str]:
+    """The verbs that `serve.py` answers."""
+    for node in ast.walk(ast.parse(source("serve.py"))):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "self._verbs":
+            assert isinstance(node.value, ast.Dict)
+            return {
+                key.value: ast.unparse(value)
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
+                if isinstance(key, ast.Constant)
+            }
+    raise AssertionError("serve.py has no table of verbs")
+
+
+def row(first: str) -> str:
+    """The table row that begins with a name."""
+    found = re.search(rf"^\| `?{re.escape(first)}`? \|(.*)$", PAGE, re.MULTILINE)
+    assert found, f"{first} has no row in docs/wire.md"
+    return found[1]
+
+
+@pytest.mark.parametrize("kind", list(frames.Type))
+def test_every_frame_type_has_its_row_and_number(kind):
+    """A reader finds each type with the number that travels."""
+    assert row(kind.name).split("|")[0].strip() == str(int(kind))
+    assert row(kind.name).split("|")[2].strip() == ("yes" if kind in frames._MAY_FIN else "no")
+
+
+@pytest.mark.parametrize("verb", sorted(guest_verbs()))
+def test_every_verb_of_the_guest_has_its_row(verb):
+    """A verb that is added without a word fails here."""
+    assert row(verb)
+
+
+def test_every_verb_the_host_asks_is_one_the_guest_answers():
+    """Both sides have the same verbs, and the page no others."""
+    asked = set(re.findall(r'"verb": "(\w+)"', Path(agent.__file__).read_text(encoding="utf-8")))
+    verbs = PAGE.split("## Verbs")[1].split("###")[0]
+    written = set(re.findall(r"^\| `(\w+)` \|", verbs, re.MULTILINE))
+    assert asked == written == set(guest_verbs())
+
+
+@pytest.mark.parametrize("verb", sorted(guest_verbs()))
+def test_every_field_the_host_sends_is_named(verb):
+    """The request's fields, as the host writes them."""
+    text = Path(agent.__file__).read_text(encoding="utf-8")
+    requests = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Dict)
+        and any(isinstance(value, ast.Constant) and value.value == verb for value in node.values)
+    ]
+    assert requests
+    for request in requests:
+        for key in request.keys:
+            assert isinstance(key, ast.Constant)
+            assert key.value == "verb" or f"`{key.value}`" in row(verb), key.value
+
+
+def test_every_code_of_a_refusal_has_its_row():
+    """What the guest may answer instead of a result."""
+    codes = {"refused", "not_found", "quota"}
+    assert codes <= set(re.findall(r"`(\w+)`", source("refusal.py")))
+    for code in codes:
+        assert row(code)
+
+
+@pytest.mark.parametrize("status", answers._STATUSES)
+def test_every_status_of_code_is_named(status):
+    """How code may end."""
+    assert f"`{status}`" in row("code")
+
+
+def test_the_numbers_are_the_codes_own():
+    """Limits and costs change in one place, or this fails."""
+    kib, mib = 1024, 1024 * 1024
+    assert row("payload of a frame").startswith(f" {frames.MAX_PAYLOAD // kib} KiB ")
+    assert f"above {frames.MAX_PAYLOAD:,}" in PAGE
+    assert row("credit").startswith(f" {session.WINDOW // kib} KiB ")
+    assert f"starts at {session.WINDOW:,} bytes" in PAGE
+    assert row("cost of a frame").startswith(f" its payload and {session.OVERHEAD} bytes ")
+    assert row("open streams").startswith(f" {session.MAX_STREAMS} ")
+    assert row("messages before the last").startswith(f" {call._MAX_MESSAGES} ")
+    assert row("a display").startswith(f" {answers._MAX_RECORD // mib} MiB ")
+    entries, size = answers._MAX_ENTRIES - 1, answers.MAX_LISTING // mib
+    assert row("a listing").startswith(f" {entries:,} entries, {size} MiB ")
+    assert row("a path").startswith(f" {MAX_PATH_BYTES:,} bytes ")
+    assert row("output after the deadline").startswith(f" {call._MAX_LATE // mib} MiB ")
+    assert row("code").strip()
+    assert f"at most {constant('MAX_CODE', 'contexts.py') // mib} MiB" in PAGE
+    assert row("contexts").startswith(f" {constant('MAX_CONTEXTS', 'contexts.py')} ")
+    assert constant("MAX_ENTRIES", "files.py") == entries
+    assert session._STALE == 4
+    assert "up to four of them" in PAGE
+    assert agent.MARGIN_S == 10
+    assert "ten seconds longer" in PAGE
+
+
+def test_the_versions_agree():
+    """Host and guest speak one version of the verbs, and the page says which."""
+    assert constant("VERSION", "serve.py") == agent.AGENT_VERSION == frames.VERSION == 1
+    assert "Both are 1." in PAGE
+
+
+def test_every_lane_has_its_row():
+    """What each lane carries."""
+    for lane in (0, 1, 2, 3):
+        assert row(str(lane))
+    assert constant("DISPLAY", "contexts.py") == agent._DISPLAY == 3
+    assert constant("CONTENT", "files.py") == agent._CONTENT == 1
