@@ -128,7 +128,7 @@ def _console(boot: Boot | None) -> list[str]:
 
 
 def _boot(boot: Boot) -> list[str]:
-    clock = [f"tsc_early_khz={boot.tsc_khz}"] if boot.tsc_khz else []
+    clock = ["tsc=reliable", f"tsc_early_khz={boot.tsc_khz}"] if boot.tsc_khz else []
     options = " ".join((*KERNEL_OPTIONS, *clock, f"forge.rootfs={boot.root_kind}"))
     return [
         *("-kernel", f"/proc/self/fd/{boot.kernel}", "-initrd", f"/proc/self/fd/{boot.initrd}"),

@@ -1,0 +1,43 @@
+"""Real machines for the tests that need them (marker `vm`): made in each test's own event loop."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from forge.errors import ImageMissing, ProgramMissing
+from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.wiring import Images
+
+FORGE_HOME = Path.home() / ".local/share/forge"
+"""Where `forge image build` keeps the image, unless told otherwise."""
+
+
+@pytest.fixture(scope="session")
+def base_image() -> Image:
+    """The base template's image; a test that needs it is skipped where it was not built."""
+    try:
+        return Images(FORGE_HOME).find("base")
+    except ImageMissing as error:
+        pytest.skip(f"{error.message} {error.hint}")
+
+
+@pytest.fixture
+async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
+    """A provider of microVMs; skipped where there is no QEMU."""
+    async with open_provider(FORGE_HOME, lambda _: base_image, lambda _: None) as provider:
+        try:
+            await provider.probe()
+        except ProgramMissing as error:
+            pytest.skip(f"{error.message} {error.hint}")
+        yield provider
+
+
+@pytest.fixture
+async def qemu(qemu_provider: QemuProvider) -> AsyncIterator[Sandbox]:
+    """A fresh microVM."""
+    sandbox = await qemu_provider.create(SandboxSpec())
+    yield sandbox
+    await sandbox.stop()
