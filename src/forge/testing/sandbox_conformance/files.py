@@ -5,9 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from forge.errors import FileNotFound, GuestRefused, PathRefused, QuotaExceeded
-from forge.sandbox.base import HOME, Sandbox
+from forge.sandbox.base import HOME, Command, Sandbox
 from forge.testing.sandbox_conformance.watching import (
+    PATIENCE_S,
     Check,
+    Seen,
     pieces,
     read,
     refused,
@@ -80,18 +82,18 @@ async def a_write_that_fails_changes_nothing(sandbox: Sandbox) -> None:
         yield b"half"
         raise LookupError
 
-    await write(sandbox, "old", b"kept")
-    for path in ("old", "new"):
+    await write(sandbox, "kept/old", b"kept")
+    for path in ("kept/old", "kept/new"):
         with contextlib.suppress(LookupError):
             await sandbox.write_file(path, broken())
     names: list[str] = []
     for _ in range(200):
         # The machine learns a moment later that the rest will not come.
-        names = [entry.path for entry in await sandbox.list_files(".")]
-        if names == [f"{HOME}/old"]:
+        names = [entry.path for entry in await sandbox.list_files("kept")]
+        if names == [f"{HOME}/kept/old"]:
             break
-    assert names == [f"{HOME}/old"]
-    assert await read(sandbox, "old") == b"kept"
+    assert names == [f"{HOME}/kept/old"]
+    assert await read(sandbox, "kept/old") == b"kept"
 
 
 async def odd_names_are_names(sandbox: Sandbox) -> None:
@@ -216,22 +218,25 @@ async def nothing_leads_out_of_the_machine(sandbox: Sandbox) -> None:
 
 async def a_persons_rights_are_the_limit(sandbox: Sandbox) -> None:
     """Files are read and written as the person, not as root."""
-    await refused(GuestRefused, read(sandbox, "/etc/shadow"))
+    lock = ("sh", "-c", "echo secret > /etc/locked; chmod 600 /etc/locked")
+    assert (await sandbox.exec(Command(lock, PATIENCE_S, user="root"), Seen())).ok
+    await refused(GuestRefused, read(sandbox, "/etc/locked"))
+    await refused(GuestRefused, write(sandbox, "/etc/locked"))
     await refused(GuestRefused, write(sandbox, "/etc/made"))
-    assert (await shell(sandbox, "touch own; stat -c %u own; id -u")).split() == [
-        *(await shell(sandbox, "id -u; id -u")).split()
-    ]
     await write(sandbox, "made")
+    owner, person = (await shell(sandbox, "stat -c %u made; id -u")).split()
+    assert owner == person
     assert await shell(sandbox, "echo more >> made; cat made") == b"more\n"
 
 
 async def a_full_disk_is_named_and_nothing_is_kept(sandbox: Sandbox) -> None:
     """A file that does not fit is gone, and with room again the machine goes on."""
     await shell(sandbox, "fallocate -l $(($(df --output=avail -B1 . | tail -1) - 4000000)) big")
-    await refused(QuotaExceeded, sandbox.write_file("more", pieces(*[bytes(1_000_000)] * 20)))
-    assert [entry.path for entry in await sandbox.list_files(".")] == [f"{HOME}/big"]
+    content = pieces(*[bytes(1_000_000)] * 20)
+    await refused(QuotaExceeded, sandbox.write_file("full/more", content))
+    assert await sandbox.list_files("full") == ()
     await shell(sandbox, "rm big")
-    assert await write(sandbox, "more", bytes(5_000_000)) == 5_000_000
+    assert await write(sandbox, "full/more", bytes(5_000_000)) == 5_000_000
 
 
 async def files_move_beside_each_other(sandbox: Sandbox) -> None:
