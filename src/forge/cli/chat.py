@@ -6,12 +6,9 @@ the prompt may block, and Ctrl-C there is Python's own; during a run the signals
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from forge.cli.exits import Exit
 from forge.cli.live import LiveView
@@ -162,16 +159,13 @@ async def _talk(forge: Forge, talk: Talk, screen: Screen) -> Exit:
 
 @contextmanager
 def _typing() -> Iterator[None]:
-    """Let signals interrupt the prompt: the loop's own handling would wait for the next line."""
+    """Let signals reach the prompt: the loop's own handling would wait for the next line. Nothing
+    is under way here, so SIGTERM simply ends the process.
+    """
     import readline  # noqa: F401  (being there is what gives the prompt its line editing)
 
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(Exit.TERMINATED)
-
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, end),
-    }
+    ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
     try:
         yield
     finally:

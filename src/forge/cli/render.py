@@ -37,12 +37,20 @@ _FAULTS = {
 }
 
 
+class _Console(Console):
+    """A console that leaves the answer to a closed pipe to the command's end (see `answers`)."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on raising, where rich would exit with a code of its own."""
+        raise BrokenPipeError
+
+
 class Screen:
     """Where the command line prints; one for a whole command."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False, markup=False, emoji=False)
-        self._err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = _Console(highlight=False, markup=False, emoji=False)
+        self._err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
         if not self._out.is_terminal:
             self._out.width = WIDE
         self._fresh = True

@@ -34,5 +34,5 @@ def test_no_line_of_short_words_is_too_wide(words: list[str]):
 
 def test_what_has_a_shape_of_its_own_is_left_alone():
     """Fenced code, indented lines and tables are wider than the terminal on purpose."""
-    text = "```\nx = 1  # a long line of code\n```\n| a | wide | table | row |\n    indented, and long\n"
+    text = "```\nx = 1  # a long line\n```\n| a | wide | table | row |\n    indented, and long\n"
     assert wrapped([text]) == text
