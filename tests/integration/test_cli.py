@@ -4,6 +4,8 @@ The machines are `forge.testing`'s, brought in as any other package would bring 
 entry point. Those marked `vm` use QEMU, the image and the home folder of whoever runs the tests.
 """
 
+import contextlib
+import hashlib
 import json
 import os
 import pty
@@ -23,12 +25,15 @@ import pytest
 import typer
 
 from forge.cli.main import app
+from forge.sandbox.images.store import Image
 from forge.testing.providers.script import Fail, Reply, Say, Think, UseTool
 from forge.testing.providers.server import serve_provider
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 LONG_S = 60
 """Far more than anything here takes; reaching it means that something hangs."""
+
+FORGE_HOME = Path.home() / ".local/share/forge"
 
 PLUGIN = """
 import asyncio
@@ -464,6 +469,115 @@ def test_the_demo_tells_each_step(house: House):
     said = house.forge("demo", code=6, FORGE_SANDBOX="local")
     assert re.findall(r"^(\d)\. ", said.out, re.MULTILINE)[:4] == ["1", "2", "3", "4"]
     assert "Clean up" in said.out
+
+
+@pytest.fixture
+def microvms(house: House, base_image: Image) -> House:
+    """A house whose machines are real ones, with a ledger of its own and the built image."""
+    assert base_image.root.exists()
+    house.home.mkdir()
+    for name in ("images", "templates", "probe.json"):
+        (house.home / name).symlink_to(FORGE_HOME / name)
+    house.environment["FORGE_SANDBOX"] = "qemu"
+    return house
+
+
+def vmms(house: House) -> list[int]:
+    """The process ids of this house's machines."""
+    records = (house.home / "machines").glob("*/record.json")
+    return [json.loads(path.read_text())["vmm"]["pid"] for path in records]
+
+
+def lives(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+SALES = """```python
+import pandas as pd, matplotlib.pyplot as plt
+df = pd.read_csv('sales.csv'); df.groupby('month').revenue.sum().plot(kind='bar')
+plt.savefig('revenue.png'); df.describe()
+```"""
+
+
+@pytest.mark.vm
+def test_a_persons_file_becomes_a_chart_in_a_microvm(microvms: House):
+    """The whole slice with nothing configured: upload, run, data frame, chart, digest."""
+    work = microvms.folder / "work"
+    (work / "sales.csv").write_text("month,revenue\nJan,10\nFeb,20\nJan,5\n")
+    said = microvms.forge("run", "--file", "sales.csv", SALES)
+    assert "│ count   3.000000\n" in said.out
+    assert "[image/png, " in said.out
+    (chart,) = work.glob("forge-out/run_*/revenue.png")
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    assert hashlib.sha256(chart.read_bytes()).hexdigest() in said.out
+    assert vmms(microvms) == []
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_microvm(microvms: House, number: signal.Signals, code: int):
+    """Twice, at once: the VMM is gone, its folder too, the ledger closed."""
+    with microvms.start("run", ENDLESS) as process:
+        wait_for(process, "begun")
+        (pid,) = vmms(microvms)
+        process.send_signal(number)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LONG_S)
+    assert process.returncode == code, err
+    assert not lives(pid)
+    assert vmms(microvms) == []
+    assert [run["status"] for run in microvms.runs()] == ["cancelled"]
+
+
+@pytest.mark.vm
+def test_no_microvm_outlives_a_killed_forge(microvms: House):
+    """The kernel ends the VMM; the next command removes its folder and closes the run."""
+    with microvms.start("run", ENDLESS) as process:
+        wait_for(process, "begun")
+        (pid,) = vmms(microvms)
+        process.kill()
+        process.wait(timeout=LONG_S)
+    descriptor = None
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+    if descriptor is not None:
+        assert select.select([descriptor], [], [], LONG_S)[0], "the VMM is still there"
+        os.close(descriptor)
+    said = microvms.forge("runs", "list")
+    assert "Removed 1 machine" in said.err
+    assert "Closed 1 run" in said.err
+    assert vmms(microvms) == []
+
+
+@pytest.mark.vm
+def test_the_demo_shows_a_machines_whole_life(microvms: House):
+    """Probe, create, write, execute, read, clean up: six steps, six times, nothing left."""
+    said = microvms.forge("demo")
+    assert re.findall(r"^(\d)\. ", said.out, re.MULTILINE) == list("123456")
+    assert len(re.findall(r"^   took ", said.out, re.MULTILINE)) == 6
+    assert vmms(microvms) == []
+
+
+@pytest.mark.vm
+def test_the_probe_speaks_plainly(microvms: House):
+    """Which accelerator, why, and what it means; as JSON for a script."""
+    said = microvms.forge("microvm", "probe")
+    assert re.search(r"^✓ Machines run here with \w+\.$", said.out, re.MULTILINE)
+    assert "a real guest booted and answered" in said.out
+    verdict = json.loads(microvms.forge("microvm", "probe", "--json").out)
+    assert verdict["attempts"][-1]["works"] is True
+
+
+@pytest.mark.vm
+def test_an_image_that_is_there_is_not_built_again(microvms: House):
+    """It says what it is made of, and with --verify that every byte is right."""
+    said = microvms.forge("image", "build", "--verify")
+    assert "Every byte is what was built." in said.out
+    assert re.search(r"^base +built", microvms.forge("image", "list").out, re.MULTILINE)
 
 
 def commands() -> Iterator[tuple[str, set[str]]]:
