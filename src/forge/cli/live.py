@@ -62,6 +62,7 @@ class LiveView:
         self._machine: SandboxCreated | None = None
         self._gutter: Gutter | None = None
         self._call = ""
+        self._open: dict[str, str] = {}
         self._spoke: set[str] = set()
         self._writing = ""
         self._style = ""
@@ -130,9 +131,8 @@ class LiveView:
             elif event.stop_reason == "max_tokens":
                 self._screen.important("The answer was cut off at its longest allowed length.")
         elif event.retry_in_s is not None:
-            self._screen.important(
-                f"{event.error.message} Trying again in {words.duration(event.retry_in_s)}."
-            )
+            when = words.duration(event.retry_in_s)
+            self._screen.important(f"{words.sentence(event.error.message)} Trying again in {when}.")
 
     def _tool(self, event: ToolStarted | ToolOutput | ToolDisplayed | ToolFinished) -> None:
         match event:
@@ -146,7 +146,13 @@ class LiveView:
                 self._end(event)
 
     def _begin(self, event: ToolStarted) -> None:
-        self._screen.line(f"▸ {one_line(event.name)[:80]}", "bold cyan")
+        label = name = one_line(event.name)[:80]
+        number = 1
+        while label in self._open.values():
+            number += 1
+            label = f"{name} {number}"
+        self._open[event.call_id] = label
+        self._screen.line(f"▸ {label}", "bold cyan")
         print_call(self._screen, event.name, event.arguments)
         self._gutter, self._call = None, event.call_id
 
@@ -155,7 +161,7 @@ class LiveView:
         self._spoke.add(call_id)
         if self._gutter is None or call_id != self._call:
             if call_id != self._call:
-                self._screen.line(f"  … {one_line(call_id)[:40]}:", "dim")
+                self._screen.line(f"  … {self._open.get(call_id, call_id)}:", "dim")
             self._gutter, self._call = self._screen.gutter(), call_id
         return self._gutter
 
@@ -164,9 +170,10 @@ class LiveView:
             # A refusal: nothing ran, and only the model was told why.
             self._to(event.call_id).write(clipped(event.content), _ERR)
         word, style = _OUTCOMES[event.outcome]
-        name = "" if event.call_id == self._call else f"{one_line(event.name)[:80]} "
+        alone = len(self._open) == 1
+        name = self._open.pop(event.call_id, event.name)
         took = words.duration(event.duration_ms / 1000)
-        self._screen.line(f"  {name}{word} in {took}", f"dim {style}")
+        self._screen.line(f"  {word if alone else f'{name} {word}'} in {took}", f"dim {style}")
         self._gutter = None
 
     def written(self, written: Written) -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from forge.cli.harmless import harmless, one_line
 from forge.cli.prose import Prose
+from forge.cli.words import sentence
 from forge.errors import ForgeError
 from forge.events import Fault
 from forge.sandbox.images.build import Progress as Doing
@@ -141,9 +142,9 @@ class Screen:
         """Say on stderr what happened, whose fault it is, whether to try again, and what to do."""
         again = "may help" if error.retry else "will end the same way until that is mended"
         where = _FAULTS.get(error.fault, one_line(error.fault))
-        self._lines(self._err, f"✗ {_sentence(error.message)}", "bold red")
+        self._lines(self._err, f"✗ {sentence(error.message)}", "bold red")
         self._lines(self._err, f"  The cause is {where}; trying again {again}.", "")
-        self._lines(self._err, f"  What to do: {_sentence(error.hint)}", "")
+        self._lines(self._err, f"  What to do: {sentence(error.hint)}", "")
 
     @contextmanager
     def building(self) -> Iterator[Tell]:
@@ -227,11 +228,3 @@ def _print(console: Console, safe: str, style: str) -> None:
     # As a segment, since rich takes carriage returns and tabs out of text.
     console.print(Segments([Segment(safe, Style.parse(style))]), end="", soft_wrap=True)
     console.file.flush()
-
-
-def _sentence(text: str) -> str:
-    """A message as a sentence of its own: a capital at the start, a full stop at the end."""
-    text = harmless(text).strip()
-    if not text:
-        return "It is not known what happened."
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:`" or "\n" in text else ".")

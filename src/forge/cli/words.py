@@ -67,3 +67,11 @@ def totals(whole: Totals) -> str:
             money(whole.usd),
         )
     )
+
+
+def sentence(text: str) -> str:
+    """A message as a sentence of its own: a capital at the start, a full stop at the end."""
+    text = text.strip()
+    if not text:
+        return "It is not known what happened."
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:`" or "\n" in text else ".")

@@ -142,7 +142,8 @@ def test_a_program_cannot_write_over_what_was_printed_before(capsys: pytest.Capt
 def test_calls_that_run_at_once_take_turns(capsys: pytest.CaptureFixture[str]):
     """Each piece of output says whose it is when the speaker changes."""
     show(started(), started(call="c2"), printed("one\n"), printed("two\n", "c2"), ended())
-    assert "  … c1:\n│ one\n  … c2:\n│ two\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "  … run_python:\n│ one\n  … run_python 2:\n│ two\n  run_python done in" in out
 
 
 def test_a_refused_call_says_why(capsys: pytest.CaptureFixture[str]):
