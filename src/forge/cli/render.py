@@ -110,7 +110,7 @@ class Screen:
             self._out.print(shown)
             return
         for row in text.split("\n"):
-            self._emit(f"    {row}\n", "")
+            self._emit(f"    {row}".rstrip() + "\n", "")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; the last column is cut to what room is left."""

@@ -94,8 +94,8 @@ class QemuProvider:
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         """See `forge.sandbox.base.SandboxProvider.probe`."""
-        image = self._images("base")
-        return await probing.probe(self._home, self._qemu_version(), image, fresh=fresh)
+        version = self._qemu_version()  # before the image: without QEMU there is no use for one
+        return await probing.probe(self._home, version, self._images("base"), fresh=fresh)
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
