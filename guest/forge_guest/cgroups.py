@@ -16,8 +16,9 @@ _TOP = Path("/sys/fs/cgroup")
 _WORK = _TOP / "work"
 _numbers = itertools.count(1)
 
-AGENT_RESERVE = 24 * 1024 * 1024
-"""Bytes kept for the agent and the kernel."""
+RESERVE = 96 * 1024 * 1024
+"""Bytes kept for the agent, the kernel and the files that programs run from. Without the last, a
+machine short of memory would read its own programs from disk for ever instead of ending one."""
 
 
 def set_up() -> None:
@@ -30,7 +31,7 @@ def set_up() -> None:
 def limit(processes: int) -> None:
     """Limit a person's processes together: how many, and to the memory that is free now."""
     (_WORK / "pids.max").write_text(str(processes))
-    (_WORK / "memory.max").write_text(str(max(_available() - AGENT_RESERVE, AGENT_RESERVE)))
+    (_WORK / "memory.max").write_text(str(max(_available() - RESERVE, RESERVE)))
 
 
 def _available() -> int:

@@ -27,7 +27,6 @@ _PIECE = 32 * 1024
 
 _CODES = {
     errno.ENOENT: "not_found",
-    errno.ENOTDIR: "not_found",
     errno.ENOSPC: "quota",
     errno.EDQUOT: "quota",
 }

@@ -12,6 +12,7 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from forge_guest.cgroups import Group
@@ -110,8 +111,11 @@ def _become(what: Spawn, report: int) -> NoReturn:
         if what.group is not None:
             what.group.add(0)
         os.setsid()
+        # The agent's own exemption would be inherited, and then nothing could be killed for memory.
+        Path("/proc/self/oom_score_adj").write_text("0")
         step = "enter the template"
         os.chroot(ROOT)
+        os.chdir("/")
         if not what.root:
             os.setgroups([])
             os.setresgid(GID, GID, GID)
@@ -124,8 +128,9 @@ def _become(what: Spawn, report: int) -> NoReturn:
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.execvpe(what.argv[0], list(what.argv), dict(what.env))
-    except OSError as error:
-        os.write(report, json.dumps(f"cannot {step}: {error.strerror}").encode())
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        os.write(report, json.dumps(f"cannot {step}: {why}").encode())
     finally:
         os._exit(127)
 

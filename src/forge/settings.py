@@ -164,7 +164,7 @@ class Settings(BaseSettings):
         "FORGE_MEMORY_MIB",
         "The memory of a machine, in MiB; each size has a template of its own.",
         "0: refused; a machine needs at least 256.",
-        default=512,
+        default=1024,
         ge=256,
         le=65536,
     )

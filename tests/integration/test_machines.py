@@ -33,6 +33,10 @@ print(json.dumps([
 """
 
 
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def _many(provider: SandboxProvider, count: int) -> list[Sandbox]:
     async with asyncio.TaskGroup() as tasks:
         making = [tasks.create_task(provider.create(SandboxSpec())) for _ in range(count)]
@@ -87,7 +91,7 @@ async def test_nothing_is_left_of_machines_that_were_stopped(qemu_provider: Qemu
     """Processes, folders and descriptors are back to what they were."""
     await (await qemu_provider.create(SandboxSpec())).stop()
     machines = Path.home() / ".local/share/forge/machines"
-    before = (len(os.listdir("/proc/self/fd")), sorted(machines.iterdir()))
+    before = (_descriptors(), sorted(machines.iterdir()))
     made = await _many(qemu_provider, 5)
     pids = [machine.pid for machine in made if isinstance(machine, QemuSandbox)]
     for machine in made:
@@ -95,7 +99,7 @@ async def test_nothing_is_left_of_machines_that_were_stopped(qemu_provider: Qemu
         await machine.stop()
     assert len(pids) == 5
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    assert (len(os.listdir("/proc/self/fd")), sorted(machines.iterdir())) == before
+    assert (_descriptors(), sorted(machines.iterdir())) == before
 
 
 async def test_a_killed_vmm_is_reported_and_cleaned_up(qemu: Sandbox) -> None:
@@ -148,9 +152,14 @@ async def test_no_vmm_survives_the_kill_of_its_owner(
     assert records.stamp(int(pid)) is not None
     owner.kill()
     await owner.wait()
-    async with asyncio.timeout(10):
-        while records.stamp(int(pid)) is not None:
-            await asyncio.sleep(0.05)
+    vmm = os.pidfd_open(int(pid)) if records.stamp(int(pid)) else None
+    if vmm is not None:
+        dead = asyncio.Event()
+        asyncio.get_running_loop().add_reader(vmm, dead.set)
+        async with asyncio.timeout(10):
+            await dead.wait()
+        asyncio.get_running_loop().remove_reader(vmm)
+        os.close(vmm)
     assert await qemu_provider.reap() == 1
     assert not folder.exists()
 

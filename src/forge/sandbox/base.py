@@ -51,7 +51,7 @@ Sink = Callable[[Output | Display], Awaitable[None]]
 class Limits:
     """What a machine may use. Sizes are MiB."""
 
-    memory_mib: int = 512
+    memory_mib: int = 1024
     disk_mib: int = 1024
     processes: int = 256
 

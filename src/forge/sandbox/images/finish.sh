@@ -9,6 +9,7 @@ packages=usr/local/lib/python3.11/dist-packages
 echo 'user:x:1000:1000::/home/user:/bin/bash' >> etc/passwd
 echo 'user:x:1000:' >> etc/group
 echo 'user:*:19000:0:99999:7:::' >> etc/shadow
+chmod 600 etc/shadow
 mkdir -p home/user
 chown 1000:1000 home/user
 
