@@ -324,7 +324,7 @@ class Interpreter:
 
 
 @contextlib.asynccontextmanager
-async def _abandoning(stream: Stream):  # type: ignore[no-untyped-def]  # noqa: ANN202
+async def _abandoning(stream: Stream):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- no typing
     """End the block with `StreamReset` or `ChannelClosed` as soon as the host gives up."""
     try:
         async with asyncio.TaskGroup() as tasks:

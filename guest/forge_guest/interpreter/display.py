@@ -40,10 +40,10 @@ def install(send: Callable[[dict[str, str]], None], names: dict[str, Any]) -> No
     names["display"] = display
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
-        setattr(pyplot, "show", lambda *_, **__: show_figures())  # noqa: B010
+        setattr(pyplot, "show", lambda *_, **__: show_figures())  # noqa: B010 -- a module
     plotly_io = sys.modules.get("plotly.io")
     if plotly_io is not None:
-        setattr(plotly_io, "show", lambda figure, *_, **__: show(figure))  # noqa: B010
+        setattr(plotly_io, "show", lambda figure, *_, **__: show(figure))  # noqa: B010 -- as above
         base = sys.modules.get("plotly.basedatatypes")
         if base is not None:
             base.BaseFigure.show = lambda figure, *_, **__: show(figure)

@@ -110,7 +110,7 @@ async def _raised(model: Model, asked: ModelRequest) -> ModelError:
 # -- any model ---------------------------------------------------------------
 
 
-async def has_a_name_of_two_parts(model: Model, asked: ModelRequest) -> None:  # noqa: ARG001
+async def has_a_name_of_two_parts(model: Model, asked: ModelRequest) -> None:  # noqa: ARG001 - as all
     """A model's name is `provider:model`."""
     provider, _, name = model.name.partition(":")
     assert provider
@@ -337,7 +337,7 @@ async def reads_retry_after_in_both_forms(scripted: Scripted) -> None:
 async def clips_and_cleans_a_reason(scripted: Scripted) -> None:
     """A provider's reason is clipped and holds neither the key nor terminal escapes."""
 
-    def hostile(received: object) -> Step:  # noqa: ARG001
+    def hostile(received: object) -> Step:  # noqa: ARG001 - a script is given the request
         return Fail(400, f"\x1b[31m{opened.provider.key} " + "x" * 5000)
 
     async with scripted(hostile) as opened:
