@@ -33,7 +33,7 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── ModelUnauthorized
     │   ├── ModelRequestRefused
     │   ├── ModelRateLimited
-    │   ├── ModelOverloaded
+    │   │   └── ModelOverloaded
     │   ├── ModelUnreachable
     │   └── ModelStreamBroken
     ├── BudgetError

@@ -6,11 +6,11 @@ numbered from 1 without gaps, stamped with the time, and chained by hash to the 
 Types and fields are only ever added, so every ledger written stays readable.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer
 
 from forge.errors import ForgeError
 from forge.ids import RunId, SandboxId
@@ -270,3 +270,8 @@ class Record(BaseModel):
     event: AnyEvent
     prev: str
     hash: str
+
+    @field_serializer("at", when_used="json")
+    def _at(self, at: datetime) -> str:
+        """The time as it was hashed, so that whoever has the JSON can check the hash."""
+        return at.astimezone(UTC).isoformat(timespec="microseconds")
