@@ -7,12 +7,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 _FOLDERS = (".ci", "benchmarks", "docs", "guest", "images", "scripts", "src", "tests")
+_AT_THE_DOOR = ("*.md", "*.toml", "LICENSE", "Makefile", ".gitignore")
 _LOCKS = ("uv.lock", "requirements.txt")
 """Written by programs, with the addresses that those need."""
 
 
 def _walk() -> Iterator[Path]:
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    for pattern in _AT_THE_DOOR:
+        yield from ROOT.glob(pattern)
     for folder in _FOLDERS:
         yield from (path for path in (ROOT / folder).rglob("*") if path.is_file())
 
