@@ -27,7 +27,8 @@ def base_image() -> Image:
 @pytest.fixture
 async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
     """A provider of microVMs; skipped where there is no QEMU."""
-    async with open_provider(FORGE_HOME, lambda _: base_image, lambda _: None) as provider:
+    assert base_image.name == "base"
+    async with open_provider(FORGE_HOME, Images(FORGE_HOME).find, lambda _: None) as provider:
         try:
             await provider.probe()
         except ProgramMissing as error:

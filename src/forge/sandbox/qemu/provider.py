@@ -25,6 +25,7 @@ from forge.errors import (
     SandboxUnresponsive,
     TemplateCorrupt,
     TemplateError,
+    TemplateForeign,
 )
 from forge.ids import new_sandbox_id
 from forge.sandbox import records
@@ -207,7 +208,7 @@ class QemuProvider:
         templates = self._home / "templates"
         try:
             return saved.find(templates, key)
-        except TemplateCorrupt as error:
+        except (TemplateCorrupt, TemplateForeign) as error:
             self._notify(f"{error.message}; it is made anew")
             saved.remove(templates, key)
             return None
@@ -216,7 +217,7 @@ class QemuProvider:
         self._check_space(_TEMPLATE_MIB)
         self._notify(
             f"Making the template “{cold.image.name}”: booting a machine and loading its "
-            "libraries, once (about 20 seconds)"
+            "libraries, once (up to a minute)"
         )
         for stale in templates.glob(f".new-{key}-*"):
             shutil.rmtree(stale, ignore_errors=True)

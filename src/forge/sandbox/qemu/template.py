@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from forge.errors import TemplateCorrupt
+from forge.errors import TemplateCorrupt, TemplateForeign
 from forge.sandbox.qemu.vmm import GID
 
 VERSION = 1
@@ -89,6 +89,7 @@ def find(templates: Path, key: str) -> Template | None:
 
     Raises:
         TemplateCorrupt: it was saved and is not what was saved.
+        TemplateForeign: it was saved for something else.
     """
     folder = templates / key
     if not folder.is_dir():
@@ -97,7 +98,7 @@ def find(templates: Path, key: str) -> Template | None:
         manifest = json.loads((folder / "manifest.json").read_text())
         stamps = {name: FileStamp(**manifest["files"][name]) for name in _FILES}
         if manifest["key"] != key or manifest["version"] != VERSION:
-            raise TemplateCorrupt(f"template {key} holds the manifest of another")
+            raise TemplateForeign(f"template {key} was saved under another name or version")
         state = (folder / "state").read_bytes()
         for name, stamp in stamps.items():
             _check(folder / name, stamp)

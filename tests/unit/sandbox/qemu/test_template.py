@@ -1,0 +1,117 @@
+"""Saved templates: found when whole, refused when changed, copied with their holes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forge.errors import TemplateCorrupt, TemplateForeign
+from forge.sandbox.qemu import template
+
+KEY = "0123456789abcdef"
+MIB = 1 << 20
+
+
+def _save(templates: Path) -> Path:
+    folder = templates / KEY
+    folder.mkdir(parents=True)
+    for name, size in (("memory", 8 * MIB), ("data.img", 4 * MIB)):
+        with (folder / name).open("wb") as file:
+            file.truncate(size)
+            file.seek(MIB)
+            file.write(os.urandom(5000))
+    (folder / "state").write_bytes(b"device state")
+    template.seal(folder, KEY)
+    return folder
+
+
+def test_what_was_sealed_is_found(tmp_path: Path) -> None:
+    """A whole template comes back with its state."""
+    folder = _save(tmp_path)
+    found = template.find(tmp_path, KEY)
+    assert found == template.Template(KEY, folder, b"device state")
+
+
+def test_a_template_that_was_never_made_is_none(tmp_path: Path) -> None:
+    """Nothing is found under another key."""
+    assert template.find(tmp_path, KEY) is None
+
+
+@pytest.mark.parametrize("name", ["memory", "state", "data.img"])
+def test_a_byte_that_changed_is_corrupt(tmp_path: Path, name: str) -> None:
+    """One flipped byte in any file is noticed by its change time, then by its digest."""
+    path = _save(tmp_path) / name
+    with path.open("r+b") as file:
+        file.seek(MIB if name != "state" else 0)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes((byte[0] ^ 1,)))
+    with pytest.raises(TemplateCorrupt, match=name):
+        template.find(tmp_path, KEY)
+
+
+def test_data_moved_within_a_sparse_file_is_corrupt(tmp_path: Path) -> None:
+    """The digest covers where data stands, not only what it is."""
+    path = _save(tmp_path) / "memory"
+    with path.open("r+b") as file:
+        file.seek(MIB)
+        data = file.read(5000)
+        file.truncate(0)
+        file.truncate(8 * MIB)
+        file.seek(2 * MIB)
+        file.write(data)
+    with pytest.raises(TemplateCorrupt):
+        template.find(tmp_path, KEY)
+
+
+def test_a_touched_file_with_the_same_bytes_is_good(tmp_path: Path) -> None:
+    """Restored from a backup, a template is hashed once more and used."""
+    path = _save(tmp_path) / "memory"
+    os.utime(path, ns=(1, 1))
+    assert template.find(tmp_path, KEY) is not None
+
+
+@pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
+def test_a_missing_file_is_corrupt(tmp_path: Path, name: str) -> None:
+    """A template of which a part is gone is not loaded."""
+    (_save(tmp_path) / name).unlink()
+    with pytest.raises(TemplateCorrupt):
+        template.find(tmp_path, KEY)
+
+
+@given(
+    garbage=st.one_of(st.text(), st.recursive(st.none() | st.integers(), st.lists).map(json.dumps))
+)
+def test_a_manifest_of_garbage_is_corrupt(
+    garbage: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever a manifest holds, the answer is the named error."""
+    folder = _save(tmp_path_factory.mktemp("templates"))
+    (folder / "manifest.json").write_text(garbage, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(TemplateCorrupt):
+        template.find(folder.parent, KEY)
+
+
+def test_a_template_of_another_key_is_foreign(tmp_path: Path) -> None:
+    """A folder renamed to another key is not taken for it."""
+    _save(tmp_path).rename(tmp_path / "fedcba")
+    with pytest.raises(TemplateForeign):
+        template.find(tmp_path, "fedcba")
+
+
+def test_a_key_changes_with_any_of_its_parts() -> None:
+    """QEMU's version alone makes another template."""
+    parts: dict[str, object] = {"qemu": "7.2", "argv": ["a"], "image": "x"}
+    assert template.template_key(parts) == template.template_key(dict(reversed(parts.items())))
+    assert template.template_key(parts) != template.template_key({**parts, "qemu": "8.0"})
+
+
+def test_a_sparse_copy_is_equal_and_as_sparse(tmp_path: Path) -> None:
+    """Holes stay holes; bytes stay bytes."""
+    source = _save(tmp_path) / "memory"
+    template.copy_sparse(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    assert (tmp_path / "copy").stat().st_blocks <= source.stat().st_blocks + 8

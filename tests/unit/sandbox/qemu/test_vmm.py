@@ -1,0 +1,76 @@
+"""One confined process: limited, unprivileged, watched, and killed with its owner."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from forge.errors import ProgramMissing
+from forge.sandbox import records
+from forge.sandbox.qemu import tsc, vmm
+from forge.sandbox.qemu.vmm import Start
+
+
+def _start(folder: Path, *argv: str, disk_mib: int = 64) -> vmm.Vmm:
+    return vmm.start(Start(argv, (), folder, 256, disk_mib), vmm.identity("tcg"))
+
+
+async def test_a_missing_program_is_named() -> None:
+    """The error says which program, and its hint how to get it."""
+    with pytest.raises(ProgramMissing, match="qemu-system-nowhere") as caught:
+        vmm.find_program("qemu-system-nowhere")
+    assert "setup-debian.sh" in caught.value.hint
+
+
+async def test_a_process_is_limited_and_takes_no_privileges(tmp_path: Path) -> None:
+    """Files, core dumps and descriptors are bounded; new privileges are ruled out; the parent's
+    death is its own.
+    """
+    tmp_path.chmod(0o755)
+    process = _start(
+        tmp_path, "/bin/sh", "-c", "cat /proc/self/limits /proc/self/status; ulimit -f"
+    )
+    async with asyncio.timeout(10):
+        await process.ended.wait()
+    said = (tmp_path / "qemu.log").read_text()
+    limits = {line[:26].strip(): line[26:].split() for line in said.splitlines() if "Max" in line}
+    assert limits["Max core file size"][0] == "0"
+    assert limits["Max file size"][0] == str(80 << 20)
+    assert limits["Max open files"][0] == "256"
+    assert "NoNewPrivs:\t1" in said
+    if os.geteuid() == 0:
+        uid = next(line.split()[1] for line in said.splitlines() if line.startswith("Uid:"))
+        assert int(uid) > 1_000_000_000
+        assert "CapEff:\t0000000000000000" in said
+        assert "CapBnd:\t0000000000000000" in said
+
+
+async def test_a_process_is_killed_and_gone(tmp_path: Path) -> None:
+    """After close there is no such process, and why says how it ended."""
+    process = _start(tmp_path, "/bin/sleep", "600")
+    assert records.stamp(process.pid) is not None
+    await process.close()
+    assert records.stamp(process.pid) is None
+    assert "SIGKILL" in process.why()
+
+
+async def test_why_quotes_what_the_process_printed(tmp_path: Path) -> None:
+    """An early end is explained by its own last words."""
+    process = _start(tmp_path, "/bin/sh", "-c", "echo no such machine >&2; exit 3")
+    await process.settle()
+    assert process.why() == "QEMU ended with status 3: no such machine"
+
+
+async def test_a_log_cannot_grow_without_end(tmp_path: Path) -> None:
+    """A VMM that prints for ever runs into its file size limit."""
+    process = _start(tmp_path, "/bin/sh", "-c", "exec yes", disk_mib=1)
+    async with asyncio.timeout(30):
+        await process.ended.wait()
+    assert (tmp_path / "qemu.log").stat().st_size == 17 << 20
+
+
+async def test_the_time_stamp_counter_is_measured_twice_the_same() -> None:
+    """Two measurements agree within 200 parts in a million."""
+    first, second = tsc.measure_khz(), tsc.measure_khz()
+    assert abs(first - second) <= first * 200 / 1_000_000
