@@ -44,7 +44,7 @@ check: setup ## Format, lint, types and walls, without the tests
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timings >.tools/walls.log 2>&1 || { cat .tools/walls.log; exit 1; }
+	@$(BIN)/lint-imports >.tools/walls.log 2>&1 || { cat .tools/walls.log; exit 1; }
 
 fmt: setup ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet || true

@@ -19,7 +19,7 @@ from forge.errors import (
 )
 from forge.sandbox.base import Display, Output, Sandbox, SandboxSpec
 from forge.sandbox.qemu.provider import QemuProvider
-from talking import Heard, pieces, python, shell
+from talking import pieces, python, shell
 
 pytestmark = pytest.mark.vm
 

@@ -234,6 +234,7 @@ class QemuProvider:
                 await warm.save(folder)
             saved.seal(folder, key)
             folder.rename(templates / key)
+            saved.sweep(templates)
         except OSError as error:
             raise NoSpace(f"the template could not be saved: {error}") from error
         except (SandboxDied, SandboxUnresponsive) as error:

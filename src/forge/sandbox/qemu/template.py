@@ -26,6 +26,9 @@ from forge.errors import TemplateCorrupt, TemplateForeign
 from forge.sandbox.qemu.vmm import GID
 
 VERSION = 1
+KEPT = 4
+"""How many templates stay: each takes some 300 MiB, and a new image or QEMU makes another."""
+
 _FILES = ("memory", "state", "data.img")
 _PIECE = 1024 * 1024
 
@@ -104,12 +107,25 @@ def find(templates: Path, key: str) -> Template | None:
             _check(folder / name, stamp)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TemplateCorrupt(f"template {key} cannot be read: {error}") from error
+    os.utime(folder)  # the last use, for `sweep`
     return Template(key, folder, state)
 
 
 def remove(templates: Path, key: str) -> None:
     """Remove a template."""
     shutil.rmtree(templates / key, ignore_errors=True)
+
+
+def sweep(templates: Path) -> int:
+    """Remove all but the templates used last; returns how many went.
+
+    A machine that runs keeps its template's memory open, so it is not disturbed.
+    """
+    kept = [folder for folder in templates.iterdir() if (folder / "manifest.json").is_file()]
+    stale = sorted(kept, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)[KEPT:]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(stale)
 
 
 def digest(path: Path) -> str:

@@ -102,6 +102,21 @@ def test_a_template_of_another_key_is_foreign(tmp_path: Path) -> None:
         template.find(tmp_path, "fedcba")
 
 
+def test_the_templates_used_last_are_kept(tmp_path: Path) -> None:
+    """A sweep removes what was used longest ago; a use counts as new."""
+    first = _save(tmp_path)
+    for number in range(template.KEPT + 1):
+        copy = tmp_path / f"{number:016x}"
+        copy.mkdir()
+        (copy / "manifest.json").write_text("{}")
+        os.utime(copy, ns=(number, number))
+    os.utime(first, ns=(0, 0))
+    assert template.find(tmp_path, KEY) is not None
+    assert template.sweep(tmp_path) == 2
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([KEY, *(f"{number:016x}" for number in range(2, template.KEPT + 1))])
+
+
 def test_a_key_changes_with_any_of_its_parts() -> None:
     """QEMU's version alone makes another template."""
     parts: dict[str, object] = {"qemu": "7.2", "argv": ["a"], "image": "x"}
