@@ -2,14 +2,15 @@
 
 It dies with Forge: the kernel kills it when the thread that started it ends (`PR_SET_PDEATHSIG`,
 set by `setpriv`), and what a crash of the kernel's promise would leave is found by the reaper. It
-gets no new privileges, its own unprivileged user id where Forge runs as root, and limits on files,
-memory and core dumps. Its seccomp filter is QEMU's own (`-sandbox`).
+gets no new privileges, its own unprivileged user id where Forge runs as root, a network namespace
+with nothing in it, and limits on files, memory and core dumps. Its seccomp filter is QEMU's own (`-sandbox`).
 
 Whoever starts a `Vmm` closes it.
 """
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -136,7 +137,7 @@ def start(what: Start, who: Identity | None) -> Vmm:
     """Start QEMU. Called on the event loop's own thread, whose end is the VMM's end.
 
     Raises:
-        ProgramMissing: `setpriv`, `prlimit` or QEMU is not installed.
+        ProgramMissing: `setpriv`, `prlimit` or `unshare` is not installed.
         NoSpace: the host cannot start a process or open its log.
     """
     log = what.folder / "qemu.log"
@@ -158,6 +159,20 @@ def start(what: Start, who: Identity | None) -> Vmm:
     return Vmm(process, log)
 
 
+@functools.cache
+def _namespaces() -> tuple[str, ...]:
+    """What starts a program in a network of its own, with nothing in it; () where that is not had.
+
+    A VMM that a guest has taken over could otherwise reach whatever this host can. Without root it
+    takes a user namespace, which some systems forbid: that is tried once per process.
+    """
+    unshare = (find_program("unshare"), "--net", "--ipc")
+    if os.geteuid() != 0:
+        unshare += ("--user", "--map-current-user")
+    tried = subprocess.run([*unshare, "true"], capture_output=True, timeout=_SETTLE_S, check=False)
+    return (*unshare, "--") if tried.returncode == 0 else ()
+
+
 def _confinement(what: Start, who: Identity | None) -> list[str]:
     limits = {
         "core": 0,
@@ -171,6 +186,7 @@ def _confinement(what: Start, who: Identity | None) -> list[str]:
         rights = [f"--reuid={who.uid}", f"--regid={who.gid}", groups]
         rights += ["--inh-caps=-all", "--bounding-set=-all"]
     return [
+        *_namespaces(),
         *(find_program("prlimit"), *(f"--{name}={value}" for name, value in limits.items()), "--"),
         *(find_program("setpriv"), "--pdeathsig=KILL", "--no-new-privs", *rights, "--"),
     ]

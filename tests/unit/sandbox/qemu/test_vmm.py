@@ -46,6 +46,18 @@ async def test_a_process_is_limited_and_takes_no_privileges(tmp_path: Path) -> N
         assert "CapBnd:\t0000000000000000" in said
 
 
+async def test_a_process_has_a_network_with_nothing_in_it(tmp_path: Path) -> None:
+    """A VMM that a guest took over reaches neither the network nor the host's loopback."""
+    process = _start(
+        tmp_path, "/bin/sh", "-c", "readlink /proc/self/ns/net; cat /proc/self/net/dev"
+    )
+    async with asyncio.timeout(10):
+        await process.ended.wait()
+    said = (tmp_path / "qemu.log").read_text()
+    assert said.splitlines()[0] != str(Path("/proc/self/ns/net").readlink())
+    assert [line.split(":")[0].strip() for line in said.splitlines() if ":" in line][1:] == ["lo"]
+
+
 async def test_a_process_is_killed_and_gone(tmp_path: Path) -> None:
     """After close there is no such process, and why says how it ended."""
     process = _start(tmp_path, "/bin/sleep", "600")
