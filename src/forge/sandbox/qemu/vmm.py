@@ -3,7 +3,8 @@
 It dies with Forge: the kernel kills it when the thread that started it ends (`PR_SET_PDEATHSIG`,
 set by `setpriv`), and what a crash of the kernel's promise would leave is found by the reaper. It
 gets no new privileges, its own unprivileged user id where Forge runs as root, a network namespace
-with nothing in it, and limits on files, memory and core dumps. Its seccomp filter is QEMU's own (`-sandbox`).
+with nothing in it, and limits on files, memory and core dumps. Its seccomp filter is QEMU's own
+(`-sandbox`).
 
 Whoever starts a `Vmm` closes it.
 """
@@ -166,10 +167,9 @@ def _namespaces() -> tuple[str, ...]:
     A VMM that a guest has taken over could otherwise reach whatever this host can. Without root it
     takes a user namespace, which some systems forbid: that is tried once per process.
     """
-    unshare = (find_program("unshare"), "--net", "--ipc")
-    if os.geteuid() != 0:
-        unshare += ("--user", "--map-current-user")
-    tried = subprocess.run([*unshare, "true"], capture_output=True, timeout=_SETTLE_S, check=False)
+    person = () if os.geteuid() == 0 else ("--user", "--map-current-user")
+    unshare = (find_program("unshare"), *person, "--net", "--ipc")
+    tried = subprocess.run([*unshare, "true"], capture_output=True, timeout=_KILL_S, check=False)
     return (*unshare, "--") if tried.returncode == 0 else ()
 
 
