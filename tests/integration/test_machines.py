@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from forge.errors import NoSpace, SandboxDied, SandboxStopped, TemplateError
+from forge.errors import (
+    NoSpace,
+    SandboxDied,
+    SandboxStopped,
+    SandboxUnresponsive,
+    TemplateError,
+)
 from forge.sandbox import records
 from forge.sandbox.base import Limits, Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.qemu.warm import Cold, booted
 from talking import Heard, pieces, python, shell
 
 pytestmark = pytest.mark.vm
@@ -181,6 +188,28 @@ async def test_the_probe_names_what_boots_and_why_the_rest_does_not(
     assert verdict.accelerator is not None
     assert [each.accelerator for each in verdict.attempts if each.works] == [verdict.accelerator]
     assert all(each.reason for each in verdict.attempts)
+
+
+async def test_a_guest_that_stalls_while_booting_is_given_up(
+    tmp_path: Path, base_image: Image
+) -> None:
+    """An accelerator that opens and does not get a guest through its boot costs its deadline and
+    no more: QEMU is gone, and the reason is in words.
+    """
+    cold = Cold("tcg", base_image, 256, 64)
+    with pytest.raises(SandboxUnresponsive, match="did not answer within 0.3 s of its start"):
+        async with booted(cold, tmp_path, 0.3):
+            pytest.fail("no guest boots in 0.3 seconds under emulation")
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, base_image)]
+    assert not left
+
+
+def _names(cmdline: Path, image: Image) -> bool:
+    try:
+        files = [path.readlink() for path in (cmdline.parent / "fd").iterdir()]
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return False
+    return image.vmlinuz in files
 
 
 async def test_a_changed_template_is_noticed_and_made_anew(

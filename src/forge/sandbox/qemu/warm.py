@@ -93,7 +93,7 @@ async def _first_answer(launched: Launched, agent: Agent, deadline_s: float, log
         await agent.handshake(deadline_s)
     except SandboxUnresponsive as error:
         raise SandboxUnresponsive(
-            f"the guest did not answer within {deadline_s:.0f} s of its start{_said(log)}"
+            f"the guest did not answer within {deadline_s:g} s of its start{_said(log)}"
         ) from error
     except SandboxDied as error:
         await launched.vmm.settle()
