@@ -197,7 +197,7 @@ async def test_a_guest_that_stalls_while_booting_is_given_up(
     no more: QEMU is gone, and the reason is in words.
     """
     cold = Cold("tcg", base_image, 256, 64)
-    with pytest.raises(SandboxUnresponsive, match="did not answer within 0.3 s of its start"):
+    with pytest.raises(SandboxUnresponsive, match=r"did not answer within 0\.3 s of its start"):
         async with booted(cold, tmp_path, 0.3):
             pytest.fail("no guest boots in 0.3 seconds under emulation")
     left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, base_image)]
