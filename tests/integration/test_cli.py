@@ -391,8 +391,16 @@ def test_chat_reads_messages_to_the_end_of_its_input(house: House):
     assert len(house.runs()) == 2
 
 
+class Person:
+    """Whoever sits at a terminal: `seen` is what was shown and not yet looked for."""
+
+    def __init__(self, fd: int):
+        self.fd = fd
+        self.seen = b""
+
+
 @contextmanager
-def terminal(house: House, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def terminal(house: House, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Person]]:
     """A process with a terminal of its own, and the person's end of it."""
     person, own = pty.openpty()
     termios.tcsetwinsize(own, (50, 200))
@@ -400,33 +408,34 @@ def terminal(house: House, *arguments: str) -> Iterator[tuple[subprocess.Popen[s
     process = house.start(*arguments, stdin=own, stdout=own, stderr=own, start_new_session=True)
     os.close(own)
     try:
-        yield process, person
+        yield process, Person(person)
     finally:
         process.kill()
         process.wait(timeout=LONG_S)
         os.close(person)
 
 
-def until(person: int, word: str, nudge: Callable[[], object] = lambda: None) -> str:
+def until(person: Person, word: str, nudge: Callable[[], object] = lambda: None) -> str:
     """What the terminal shows, up to this word; `nudge` is called each second it is not there."""
-    seen, deadline = b"", time.monotonic() + LONG_S
-    while word.encode() not in seen:
-        assert time.monotonic() < deadline, f"{word!r} was not shown:\n{seen!r}"
-        if not select.select([person], [], [], 1)[0]:
+    deadline = time.monotonic() + LONG_S
+    while word.encode() not in person.seen:
+        assert time.monotonic() < deadline, f"{word!r} was not shown:\n{person.seen!r}"
+        if not select.select([person.fd], [], [], 1)[0]:
             nudge()
             continue
         try:
-            seen += os.read(person, 65536)
+            person.seen += os.read(person.fd, 65536)
         except OSError as gone:
-            raise AssertionError(f"it ended without {word!r}:\n{seen!r}") from gone
-    return seen.decode(errors="replace")
+            raise AssertionError(f"it ended without {word!r}:\n{person.seen!r}") from gone
+    shown, _, person.seen = person.seen.partition(word.encode())
+    return shown.decode(errors="replace") + word
 
 
 def test_ctrl_c_stops_a_run_and_not_the_chat(house: House):
     """At a real terminal: during a run, at the prompt; then Ctrl-D leaves with 0."""
     with terminal(house, "chat") as (process, person):
         until(person, "» ")
-        os.write(person, ENDLESS.replace("\n", "\r").encode() + b"\r")
+        os.write(person.fd, ENDLESS.replace("\n", "\r").encode() + b"\r")
         until(person, "begun")
         process.send_signal(signal.SIGINT)
         until(person, "Cancelled")
@@ -436,10 +445,10 @@ def test_ctrl_c_stops_a_run_and_not_the_chat(house: House):
         process.send_signal(signal.SIGINT)
         until(person, "Ctrl-D or /quit", lambda: process.send_signal(signal.SIGINT))
         until(person, "» ")
-        os.write(person, HELLO.replace("\n", "\r").encode() + b"\r")
+        os.write(person.fd, HELLO.replace("\n", "\r").encode() + b"\r")
         until(person, "✓ Done")
         until(person, "» ")
-        os.write(person, b"\x04")
+        os.write(person.fd, b"\x04")
         assert process.wait(timeout=LONG_S) == 0
     assert [run["status"] for run in house.runs()] == ["done", "cancelled"]
 
@@ -450,7 +459,7 @@ def test_sigterm_ends_the_chat(house: House, busy: bool, code: int):
     with terminal(house, "chat") as (process, person):
         until(person, "» ")
         if busy:
-            os.write(person, ENDLESS.replace("\n", "\r").encode() + b"\r")
+            os.write(person.fd, ENDLESS.replace("\n", "\r").encode() + b"\r")
             until(person, "begun")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=LONG_S) == code
