@@ -108,7 +108,11 @@ class Monitor:
         ours.setblocking(False)
         with theirs:
             socket.send_fds(self._fd_sender, [b" "], [theirs.fileno()])
-            await self.execute("getfd", {"fdname": name})
+            try:
+                await self.execute("getfd", {"fdname": name})
+            except BaseException:
+                ours.close()
+                raise
         return ours
 
     async def _receive(self, ours: socket.socket) -> bytes:

@@ -58,9 +58,10 @@ async def probe(home: Path, version: str, image: Image, *, fresh: bool) -> Probe
             break
     best = attempts[-1].accelerator if attempts[-1].works else None
     verdict = Probe("qemu", best, tuple(attempts), version, cached=False)
-    temporary = cache.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"key": key, "probe": asdict(verdict)}))
-    temporary.replace(cache)
+    if best is not None:  # a host where nothing boots is asked again: it may have been mended
+        temporary = cache.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"key": key, "probe": asdict(verdict)}))
+        temporary.replace(cache)
     return verdict
 
 

@@ -7,7 +7,6 @@ made by one process at a time per key, however many ask.
 import asyncio
 import contextlib
 import fcntl
-import os
 import shutil
 import subprocess
 import time
@@ -109,6 +108,7 @@ class QemuProvider:
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
+        saved.remove_abandoned(self._home / "templates")
         return records.reap(self._home / "machines")
 
     async def close(self) -> None:
@@ -219,9 +219,7 @@ class QemuProvider:
             f"Making the template “{cold.image.name}”: booting a machine and loading its "
             "libraries, once (up to a minute)"
         )
-        for stale in templates.glob(f".new-{key}-*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        folder = templates / f".new-{key}-{os.getpid()}"
+        folder = saved.half_made(templates, key)
         folder.mkdir(mode=0o700)
         try:
             async with booted(cold, folder, _BOOT_S) as warm:

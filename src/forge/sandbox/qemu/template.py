@@ -23,9 +23,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from forge.errors import TemplateCorrupt, TemplateForeign
+from forge.sandbox import records
 from forge.sandbox.qemu.vmm import GID
 
 VERSION = 1
+HALF_MADE = ".new-"
 KEPT = 4
 """How many templates stay: each takes some 300 MiB, and a new image or QEMU makes another."""
 
@@ -114,6 +116,18 @@ def find(templates: Path, key: str) -> Template | None:
 def remove(templates: Path, key: str) -> None:
     """Remove a template."""
     shutil.rmtree(templates / key, ignore_errors=True)
+
+
+def remove_abandoned(templates: Path) -> None:
+    """Remove what processes that no longer live left half-made: `.new-<key>-<pid>`."""
+    for folder in templates.glob(f"{HALF_MADE}*"):
+        if records.stamp(int(folder.name.rpartition("-")[2])) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def half_made(templates: Path, key: str) -> Path:
+    """Where this process makes a template until it is whole."""
+    return templates / f"{HALF_MADE}{key}-{os.getpid()}"
 
 
 def sweep(templates: Path) -> int:

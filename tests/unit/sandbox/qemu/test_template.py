@@ -117,6 +117,16 @@ def test_the_templates_used_last_are_kept(tmp_path: Path) -> None:
     assert left == sorted([KEY, *(f"{number:016x}" for number in range(2, template.KEPT + 1))])
 
 
+def test_what_the_dead_left_half_made_is_removed(tmp_path: Path) -> None:
+    """A killed process leaves no folder of memory behind; a living one keeps its own."""
+    own = template.half_made(tmp_path, KEY)
+    dead = own.with_name(f".new-{KEY}-{2**22 + 1}")
+    for folder in (own, dead):
+        folder.mkdir()
+    template.remove_abandoned(tmp_path)
+    assert (own.is_dir(), dead.is_dir()) == (True, False)
+
+
 def test_a_key_changes_with_any_of_its_parts() -> None:
     """QEMU's version alone makes another template."""
     parts: dict[str, object] = {"qemu": "7.2", "argv": ["a"], "image": "x"}
