@@ -15,9 +15,9 @@ from forge.wiring import open_machines
 _MEANINGS = {
     "kvm": "Machines run at nearly the speed of this computer.",
     "hvf": "Machines run at nearly the speed of this computer.",
-    "tcg": "Machines run in software emulation: everything works, each has a kernel of its own, but "
-    "computing takes several times as long, and QEMU's project vouches for its walls only under "
-    "KVM. What stands behind them here is in docs/threat-model.md.",
+    "tcg": "Machines run in software emulation: everything works and each has a kernel of its own, "
+    "but computing takes several times as long, and QEMU's project vouches for its walls only "
+    "under KVM. What stands behind them here is in docs/threat-model.md.",
 }
 _KVM_ADVICE = (
     "For speed, give this host a working /dev/kvm: on hardware enable virtualisation in the "
