@@ -6,7 +6,7 @@ another process on the host could find and connect to.
 
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -60,12 +60,12 @@ async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
         SandboxDied: QEMU ended or did not answer; the message holds what it printed.
     """
     program = vmm.find_program()
-    with ExitStack() as ours:
-        opened = ExitStack()
-        with opened:
+    async with AsyncExitStack() as undo:
+        with ExitStack() as opened:
             qmp, their_qmp = _pair(opened)
+            undo.callback(qmp.close)
             agent, their_agent = _pair(opened)
-            ours.callback(qmp.close)
+            undo.callback(agent.close)
             fds, boot = _open_files(opened, layout, their_qmp, their_agent)
             argv = machine_argv(program, accelerator, layout.memory_mib, fds, boot)
             every_fd = list(astuple(fds))
@@ -73,19 +73,16 @@ async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
                 every_fd += [boot.kernel, boot.initrd, boot.console]
             start = Start(argv, every_fd, layout.folder, layout.memory_mib, layout.disk_mib)
             process = vmm.start(start, vmm.identity(accelerator))
-            agent_fd = agent.detach()
-        ours.pop_all()
-    monitor = Monitor(qmp)
-    try:
-        await monitor.connect()
-    except BaseException as error:
-        os.close(agent_fd)
-        await monitor.close()
-        await process.close()
-        if isinstance(error, SandboxDied):
+            undo.push_async_callback(process.close)
+        monitor = Monitor(qmp)
+        undo.push_async_callback(monitor.close)
+        try:
+            await monitor.connect()
+        except SandboxDied as error:
+            await process.close()
             raise SandboxDied(f"a machine did not start: {process.why()}") from error
-        raise
-    return Launched(process, monitor, agent_fd)
+        undo.pop_all()
+    return Launched(process, monitor, agent.detach())
 
 
 def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:

@@ -8,6 +8,7 @@ is killed and the machine's folder removed before `gone` is set.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -137,11 +138,10 @@ async def start_clone(clone: Clone, folder: Path) -> Launched:
         disk_mib=clone.disk_mib,
         boot=False,
     )
-    launched = await launch(clone.accelerator, layout)
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        launched = await launch(clone.accelerator, layout)
+        undo.push_async_callback(launched.close)
+        undo.callback(os.close, launched.agent_fd)
         records.write_record(folder, launched.vmm.pid)
-    except BaseException:
-        os.close(launched.agent_fd)
-        await launched.close()
-        raise
+        undo.pop_all()
     return launched

@@ -5,6 +5,7 @@ VMM needs neither a path nor the right to start a program.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from typing import cast
@@ -106,13 +107,11 @@ class Monitor:
     async def _hand_over(self, name: str) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             socket.send_fds(self._fd_sender, [b" "], [theirs.fileno()])
-            try:
-                await self.execute("getfd", {"fdname": name})
-            except BaseException:
-                ours.close()
-                raise
+            await self.execute("getfd", {"fdname": name})
+            undo.pop_all()
         return ours
 
     async def _receive(self, ours: socket.socket) -> bytes:

@@ -121,22 +121,19 @@ class QemuProvider:
         self._check_space(_MIN_FREE_MIB)
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         folder = records.new_folder(self._home / "machines", sandbox_id)
-        try:
-            launched = await start_clone(clone, folder)
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, OSError):
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            try:
+                launched = await start_clone(clone, folder)
+            except OSError as error:
                 raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
-            raise
-        facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, name, 0.0)
-        machine = QemuSandbox(folder, launched, facts)
-        self._machines.add(machine)
-        self._tasks.create_task(self._own(machine))
-        try:
+            facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, name, 0.0)
+            machine = QemuSandbox(folder, launched, facts)
+            self._machines.add(machine)
+            self._tasks.create_task(self._own(machine))
+            undo.push_async_callback(machine.stop)
             await machine.wake(clone.template)
-        except BaseException:
-            await machine.stop()
-            raise
+            undo.pop_all()
         machine.facts = SandboxFacts(
             sandbox_id, NAME, clone.accelerator, name, (time.monotonic() - started) * 1000
         )
