@@ -1,0 +1,31 @@
+"""A machine that cannot be started leaves nothing open."""
+
+import gc
+from pathlib import Path
+
+import pytest
+
+from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.launch import Layout, launch
+
+
+def _open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_file_that_is_missing_leaves_no_socket_open(tmp_path: Path) -> None:
+    """Whatever was opened before the missing file is closed, not left to the collector."""
+    gone = tmp_path / "gone"
+    image = Image("base", "0" * 16, gone, gone, gone, gone, "squashfs", (), {})
+    layout = Layout(image, gone, gone, tmp_path, 256, 64, boot=False)
+    gc.collect()
+    gc.disable()
+    try:
+        before = _open()
+        with pytest.raises(FileNotFoundError) as caught:
+            await launch("tcg", layout)
+        # The traceback still holds the frame, so nothing is closed by luck.
+        assert caught.tb is not None
+        assert _open() == before
+    finally:
+        gc.enable()
