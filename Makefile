@@ -26,6 +26,7 @@ $(SYSTEM): scripts/setup-debian.sh
 
 $(PYTHON): pyproject.toml uv.lock $(SYSTEM)
 	@UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --quiet
+	@ln -sf "$$(realpath $(UV))" $(BIN)/uv
 	@touch $@
 
 run: setup ## Set everything up, then start Forge: a conversation in the terminal

@@ -23,7 +23,7 @@ async def fetch_wheels(programs: Programs, lock: Path, target: Path) -> None:
         ProgramMissing: there is neither uv nor pip.
         NoSpace, ImageBuildFailed: fetching failed.
     """
-    uv = shutil.which("uv")
+    uv = _find_uv()
     if uv is not None:
         argv = [uv, *_UV, "--python", sys.executable]
     elif importlib.util.find_spec("pip") is not None:
@@ -33,6 +33,12 @@ async def fetch_wheels(programs: Programs, lock: Path, target: Path) -> None:
     await programs.run(
         [*argv, "--target", str(target), "--requirement", str(lock)], deadline_s=_FETCH_S
     )
+
+
+def _find_uv() -> str | None:
+    """The uv on the PATH, or beside the Python that runs Forge, where the set-up links it."""
+    beside = Path(sys.executable).with_name("uv")
+    return shutil.which("uv") or (str(beside) if beside.is_file() else None)
 
 
 _UV = (
