@@ -9,7 +9,8 @@ import statistics
 import time
 from pathlib import Path
 
-from forge.sandbox.base import Display, Output, SandboxSpec
+from forge.sandbox.base import SandboxSpec
+from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
 from forge.settings import read_settings
@@ -47,7 +48,7 @@ async def _one_by_one(provider: QemuProvider) -> None:
         machine = await _make(provider)
         created.append((time.perf_counter() - started) * 1000)
         idle.append(_private_mib(machine.pid))
-        result = await machine.run_code(PANDAS, _hear, deadline_s=30)
+        result = await machine.code.run(PANDAS, _hear, deadline_s=30)
         assert result.status == "ok"
         results.append((time.perf_counter() - started) * 1000)
         for _ in range(5):
@@ -69,7 +70,7 @@ async def _ten_at_once(provider: QemuProvider) -> None:
     machines = [task.result() for task in making]
     async with asyncio.TaskGroup() as tasks:
         answers = [
-            tasks.create_task(machine.run_code(PANDAS, _hear, deadline_s=60))
+            tasks.create_task(machine.code.run(PANDAS, _hear, deadline_s=60))
             for machine in machines
         ]
     _report("ten machines made and answering, all", (time.perf_counter() - started) * 1000, "ms", 1)

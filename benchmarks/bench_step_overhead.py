@@ -28,18 +28,11 @@ from forge.runs.driver import RunDriver
 from forge.runs.owner import this_process
 from forge.runs.service import RunService
 from forge.runs.wish import RunWish
-from forge.sandbox.base import (
-    CodeResult,
-    Command,
-    ExecResult,
-    FileInfo,
-    Output,
-    Probe,
-    Sandbox,
-    SandboxFacts,
-    SandboxSpec,
-    Sink,
-)
+from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.code import CodeResult
+from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.files import FileInfo
+from forge.sandbox.output import Output, Sink
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
 from forge.usage import Usage

@@ -1,8 +1,16 @@
 """Short ways for tests to talk to a sandbox."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from forge.sandbox.base import CodeResult, Command, Display, ExecResult, Output, Sandbox
+from forge.errors import SandboxError
+from forge.sandbox.agent.code import AgentInterpreter
+from forge.sandbox.agent.commands import AgentCommands
+from forge.sandbox.agent.connection import Connection
+from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.base import Sandbox
+from forge.sandbox.code import CodeResult
+from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.output import Display, Output
 
 
 class Heard:
@@ -30,7 +38,7 @@ async def shell(
     """Run a shell script; how it ended and what it printed."""
     heard = Heard()
     command = Command(("bash", "-c", script), deadline_s, user="root" if root else "user")
-    return await sandbox.exec(command, heard), heard.text
+    return await sandbox.commands.run(command, heard), heard.text
 
 
 async def python(
@@ -38,10 +46,20 @@ async def python(
 ) -> tuple[CodeResult, Heard]:
     """Run code in the default context."""
     heard = Heard()
-    return await sandbox.run_code(code, heard, deadline_s=deadline_s), heard
+    return await sandbox.code.run(code, heard, deadline_s=deadline_s), heard
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
     """A file's content."""
     for part in parts:
         yield part
+
+
+class Wired(Connection):
+    """A connection to a guest's agent with everything that a machine can be asked over it."""
+
+    def __init__(self, fd: int, on_broken: Callable[[SandboxError], None]) -> None:
+        super().__init__(fd, on_broken)
+        self.commands = AgentCommands(self)
+        self.files = AgentFiles(self)
+        self.code = AgentInterpreter(self)

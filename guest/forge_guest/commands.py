@@ -9,7 +9,7 @@ from forge_guest.cgroups import Group
 from forge_guest.mounts import HOME
 from forge_guest.pipes import Reading, write_all
 from forge_guest.processes import Ending, Reaper, Spawn, SpawnRefused, spawn
-from forge_guest.refusal import Refused
+from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import Stream
 from forge_guest.wire.session import Data
 
@@ -43,6 +43,10 @@ class Commands:
         self._reaper = reaper
         self._env = env
         self._lingering: list[Group] = []
+
+    def verbs(self) -> dict[str, Verb]:
+        """What is answered here."""
+        return {"exec": self.exec}
 
     async def exec(self, stream: Stream) -> None:
         """Answer one `exec` request.

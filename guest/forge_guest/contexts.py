@@ -18,7 +18,7 @@ from forge_guest.cgroups import Group
 from forge_guest.commands import STDERR, STDOUT, base_env, encode_env
 from forge_guest.pipes import Reading
 from forge_guest.processes import Reaper, Spawn, SpawnRefused, spawn
-from forge_guest.refusal import Refused
+from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data
 
@@ -142,6 +142,10 @@ class Interpreter:
         self._asking = asyncio.Lock()
         self._contexts: dict[str, Context] = {}
         self._endings: dict[int, int] = {}
+
+    def verbs(self) -> dict[str, Verb]:
+        """What is answered here."""
+        return {"code": self.run}
 
     async def start(self, preload: list[str], env: dict[str, str]) -> list[str]:
         """Start the zygote and the default context; returns what could not be preloaded.

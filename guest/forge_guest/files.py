@@ -16,7 +16,7 @@ from typing import Any
 
 from forge_guest.linux import open_in_root
 from forge_guest.mounts import GID, HOME, ROOT, UID
-from forge_guest.refusal import Refused
+from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import Stream
 from forge_guest.wire.session import Data
 
@@ -51,6 +51,10 @@ class Files:
 
     def __init__(self) -> None:
         self._root = os.open(ROOT, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def verbs(self) -> dict[str, Verb]:
+        """What is answered here."""
+        return {"write": self.write, "read": self.read, "list": self.list}
 
     async def write(self, stream: Stream) -> None:
         """Write a file whole or not at all.

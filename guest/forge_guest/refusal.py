@@ -1,4 +1,11 @@
-"""What the agent answers when it understood a request and cannot carry it out."""
+"""What a verb is, and what the agent answers when it understood one and cannot carry it out."""
+
+from collections.abc import Awaitable, Callable
+
+from forge_guest.wire.channel import Stream
+
+Verb = Callable[[Stream], Awaitable[None]]
+"""Answers one request; each room of the agent has a table of its verbs, `verbs()`."""
 
 
 class Refused(Exception):

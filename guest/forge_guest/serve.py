@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
 
 from forge_guest import cgroups
 from forge_guest.commands import Commands
@@ -11,7 +10,7 @@ from forge_guest.contexts import Interpreter
 from forge_guest.facts import Facts
 from forge_guest.files import Files
 from forge_guest.processes import Reaper
-from forge_guest.refusal import Refused
+from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.transport import FdTransport
 
@@ -19,8 +18,6 @@ VERSION = 1
 """Of the verbs; the host refuses an agent with another."""
 
 _SETTLE_S = 1.0
-
-Verb = Callable[[Stream], Awaitable[None]]
 
 
 class Agent:
@@ -33,16 +30,13 @@ class Agent:
         self._facts = Facts()
         self._interpreter = Interpreter(reaper)
         commands, files = Commands(reaper, self._env), Files()
-        self._verbs: dict[str, Verb] = {
-            "ping": self._ping,
-            "prepare": self._prepare,
-            "restore": self._restore,
-            "exec": commands.exec,
-            "code": self._interpreter.run,
-            "write": files.write,
-            "read": files.read,
-            "list": files.list,
-        }
+        self._verbs = self.verbs()
+        for room in (commands, files, self._interpreter):
+            self._verbs |= room.verbs()
+
+    def verbs(self) -> dict[str, Verb]:
+        """What is asked of the machine itself."""
+        return {"ping": self._ping, "prepare": self._prepare, "restore": self._restore}
 
     def accept(self, stream: Stream) -> None:
         """Start answering a stream."""

@@ -78,11 +78,11 @@ async def test_a_second_context_and_a_restarted_one_have_their_own_luck(qemu: Sa
     for context in ("a", "b", "c"):
         heard = Heard()
         code = "import random, numpy; print(random.random(), numpy.random.random())"
-        await qemu.run_code(code, heard, deadline_s=20, context=context)
+        await qemu.code.run(code, heard, deadline_s=20, context=context)
         seen.add(heard.text)
-    await qemu.run_code("import os; os._exit(1)", Heard(), deadline_s=20, context="a")
+    await qemu.code.run("import os; os._exit(1)", Heard(), deadline_s=20, context="a")
     heard = Heard()
-    await qemu.run_code(code, heard, deadline_s=20, context="a")
+    await qemu.code.run(code, heard, deadline_s=20, context="a")
     seen.add(heard.text)
     assert len(seen) == 4
 
@@ -255,7 +255,7 @@ async def test_a_host_without_space_says_so(tmp_path: Path, base_image: Image) -
 async def test_a_persons_file_makes_a_chart_and_a_table(qemu: Sandbox) -> None:
     """The main job: a CSV goes in, a figure and a data frame come out."""
     csv = b"month,revenue\nJan,10\nFeb,30\nMar,20\n"
-    assert await qemu.write_file("sales.csv", pieces(csv)) == len(csv)
+    assert await qemu.files.write("sales.csv", pieces(csv)) == len(csv)
     code = """
 import pandas as pd, matplotlib.pyplot as plt
 df = pd.read_csv('sales.csv'); df.groupby('month').revenue.sum().plot(kind='bar')
@@ -266,5 +266,5 @@ plt.savefig('revenue.png'); df.describe()
     bundles = [display.data for display in heard.displays]
     assert any("text/html" in bundle for bundle in bundles)
     assert any("image/png" in bundle for bundle in bundles)
-    png = b"".join([data async for data in qemu.read_file("revenue.png", limit=1 << 20)])
+    png = b"".join([data async for data in qemu.files.read("revenue.png", limit=1 << 20)])
     assert png.startswith(b"\x89PNG")

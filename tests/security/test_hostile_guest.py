@@ -24,20 +24,21 @@ from forge.errors import (
     SandboxUnresponsive,
 )
 from forge.sandbox import agent as agent_module
-from forge.sandbox.agent import Agent
-from forge.sandbox.base import Command, Display, Output
+from forge.sandbox.commands import Command
+from forge.sandbox.output import Display, Output
 from forge_guest.wire.frames import HEADER, MAX_PAYLOAD, Type, encode
+from talking import Wired
 
 NAMED = (GuestViolation, SandboxDied, SandboxStopped, SandboxUnresponsive)
 DONE = {"exit_code": 0, "signal": None, "timed_out": False, "duration_ms": 1}
 
 
 @asynccontextmanager
-async def machine(peer, on_broken=lambda _: None) -> AsyncIterator[Agent]:
+async def machine(peer, on_broken=lambda _: None) -> AsyncIterator[Wired]:
     """An agent whose machine is `peer`, a function of the bare socket."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    agent = Agent(ours.detach(), on_broken)
+    agent = Wired(ours.detach(), on_broken)
     with theirs:
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             tasks.create_task(agent.run())
@@ -71,9 +72,9 @@ async def nowhere(item: Output | Display) -> None:
     """A sink that keeps nothing."""
 
 
-async def attempt(agent: Agent, deadline_s: float = 0.2) -> SandboxError | None:
+async def attempt(agent: Wired, deadline_s: float = 0.2) -> SandboxError | None:
     try:
-        await agent.exec(Command(("true",), deadline_s), nowhere)
+        await agent.commands.run(Command(("true",), deadline_s), nowhere)
     except SandboxError as error:
         return error
     return None
@@ -196,7 +197,7 @@ async def test_a_sink_that_waits_bounds_what_the_host_keeps():
     try:
         broken = asyncio.get_running_loop().create_future()
         async with machine(peer, broken.set_result) as agent, asyncio.TaskGroup() as tasks:
-            call = tasks.create_task(agent.exec(Command(("true",), 5.0), stuck))
+            call = tasks.create_task(agent.commands.run(Command(("true",), 5.0), stuck))
             assert isinstance(await broken, GuestViolation)
             call.cancel()
         _, peak = tracemalloc.get_traced_memory()
@@ -207,7 +208,7 @@ async def test_a_sink_that_waits_bounds_what_the_host_keeps():
 
 async def test_an_endless_listing_is_bounded_in_memory(monkeypatch):
     """Lines without end are refused at the limit, not kept."""
-    monkeypatch.setattr("forge.sandbox.answers.MAX_LISTING", 1 << 20)
+    monkeypatch.setattr("forge.sandbox.agent.answers.MAX_LISTING", 1 << 20)
 
     async def peer(side):
         await asked(side)
@@ -216,7 +217,7 @@ async def test_an_endless_listing_is_bounded_in_memory(monkeypatch):
 
     async with machine(peer) as agent:
         with pytest.raises((GuestViolation, SandboxDied)):
-            await agent.list_files("a")
+            await agent.files.list("a")
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "a", "", "/a\0", "//", 7, None])
@@ -232,10 +233,10 @@ async def test_a_listing_cannot_smuggle_paths(path):
 
     async with machine(peer) as agent:
         if path == "//":
-            assert (await agent.list_files("a"))[0].path == "//"
+            assert (await agent.files.list("a"))[0].path == "//"
         else:
             with pytest.raises(GuestViolation):
-                await agent.list_files("a")
+                await agent.files.list("a")
 
 
 async def test_words_of_a_guest_cannot_steer_the_terminal():

@@ -17,7 +17,8 @@ from forge.errors import (
     SandboxStopped,
     SandboxUnresponsive,
 )
-from forge.sandbox.base import Display, Output, Sandbox, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.provider import QemuProvider
 from talking import pieces, python, shell
 
@@ -55,7 +56,7 @@ async def test_printing_without_end_stops_at_the_deadline(qemu: Sandbox) -> None
         size += len(item.data)
 
     code = "while True: print('x' * 1000)"
-    result = await qemu.run_code(code, count, deadline_s=2)
+    result = await qemu.code.run(code, count, deadline_s=2)
     assert result.status == "timeout"
     assert size > 100_000
     # KiB: what is kept of a stream is bounded by its credit, not by what was printed.
@@ -71,7 +72,7 @@ async def test_a_sink_that_waits_makes_the_guest_wait(qemu: Sandbox) -> None:
         await release.wait()
 
     running = asyncio.ensure_future(
-        qemu.run_code("while True: print('x' * 1000)", wait, deadline_s=1)
+        qemu.code.run("while True: print('x' * 1000)", wait, deadline_s=1)
     )
     await asyncio.wait([running], timeout=3)
     result, text = await shell(qemu, "echo another stream flows")
@@ -103,10 +104,10 @@ async def test_a_full_disk_is_an_error_in_the_machine_and_a_quota_outside(qemu: 
     result, _ = await shell(qemu, "dd if=/dev/zero of=big bs=1M 2>&1 | tail -1", deadline_s=120)
     assert result.exit_code == 0
     with pytest.raises(QuotaExceeded):
-        await qemu.write_file("upload", pieces(b"x" * 65536, b"y" * 4_000_000))
+        await qemu.files.write("upload", pieces(b"x" * 65536, b"y" * 4_000_000))
     _, text = await shell(qemu, "ls; ls -A | grep forge; rm big")
     assert text == "big\n"
-    assert await qemu.write_file("upload", pieces(b"x" * 65536)) == 65536
+    assert await qemu.files.write("upload", pieces(b"x" * 65536)) == 65536
 
 
 async def test_an_upload_larger_than_the_quota_leaves_nothing(qemu_provider: QemuProvider) -> None:
@@ -119,8 +120,8 @@ async def test_an_upload_larger_than_the_quota_leaves_nothing(qemu_provider: Qem
             yield b"\xff" * 262_144
 
     with pytest.raises(QuotaExceeded):
-        await machine.write_file("endless", endless())
-    assert "endless" not in [info.path for info in await machine.list_files(".")]
+        await machine.files.write("endless", endless())
+    assert "endless" not in [info.path for info in await machine.files.list(".")]
     await _still_works(machine)
 
 
@@ -158,7 +159,7 @@ async def test_a_stolen_port_ends_its_own_machine_alone(
     """Root takes the agent's line and breaks the wire's rules: GuestViolation, and only there."""
     hostile = await qemu_provider.create(SandboxSpec())
     bystander = await qemu_provider.create(SandboxSpec())
-    await hostile.write_file("steal.py", pieces(STEAL_THE_PORT.encode()))
+    await hostile.files.write("steal.py", pieces(STEAL_THE_PORT.encode()))
     with pytest.raises(GuestViolation):
         await shell(hostile, f"python3 steal.py {garbage}", root=True)
     with pytest.raises(SandboxStopped):
@@ -189,7 +190,7 @@ open('/proc/sys/kernel/sched_rt_runtime_us', 'w').write('-1')
 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99))
 while True: pass
 """
-    await qemu.write_file("starve.py", pieces(starve.encode()))
+    await qemu.files.write("starve.py", pieces(starve.encode()))
     with pytest.raises(SandboxUnresponsive):
         await shell(qemu, "python3 starve.py", root=True, deadline_s=1)
 
@@ -198,26 +199,26 @@ async def test_paths_do_not_lead_out_of_the_template(qemu: Sandbox) -> None:
     """`..`, symlinks and magic links end at the template's root, under the person's own rights."""
     await shell(qemu, "ln -s /etc/shadow shadow; ln -s ../../../../etc up; ln -s /proc/1/root out")
     with pytest.raises(GuestRefused):
-        await qemu.write_file("/etc/passwd", pieces(b"root::0:0::/:/bin/sh"))
+        await qemu.files.write("/etc/passwd", pieces(b"root::0:0::/:/bin/sh"))
     with pytest.raises(GuestRefused):
-        _ = [data async for data in qemu.read_file("shadow", limit=1 << 20)]
+        _ = [data async for data in qemu.files.read("shadow", limit=1 << 20)]
     with pytest.raises((GuestRefused, FileNotFound)):
-        _ = [data async for data in qemu.read_file("out/opt/forge/start", limit=1 << 20)]
-    assert await qemu.write_file("../../../../tmp/x", pieces(b"x")) == 1
-    assert "/tmp/x" in [info.path for info in await qemu.list_files("/tmp")]
+        _ = [data async for data in qemu.files.read("out/opt/forge/start", limit=1 << 20)]
+    assert await qemu.files.write("../../../../tmp/x", pieces(b"x")) == 1
+    assert "/tmp/x" in [info.path for info in await qemu.files.list("/tmp")]
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", "x" * 4097, "/" + "y/" * 2100])
 async def test_a_path_that_is_none_is_refused_before_it_is_sent(path: str, qemu: Sandbox) -> None:
     """NUL, nothing and too much are the caller's error."""
     with pytest.raises(PathRefused):
-        await qemu.write_file(path, pieces(b""))
+        await qemu.files.write(path, pieces(b""))
 
 
 async def test_a_name_that_the_disk_cannot_hold_is_refused(qemu: Sandbox) -> None:
     """A component of more than 255 bytes is the machine's refusal; it goes on."""
     with pytest.raises(GuestRefused):
-        await qemu.write_file("z" * 300, pieces(b""))
+        await qemu.files.write("z" * 300, pieces(b""))
     await _still_works(qemu)
 
 
@@ -226,7 +227,7 @@ async def test_special_files_neither_hang_nor_leak(qemu: Sandbox) -> None:
     await shell(qemu, "mkfifo pipe; truncate -s 900G giant; ln -s /dev/zero zero")
     for name in ("pipe", "zero", "giant"):
         with pytest.raises(GuestRefused):
-            _ = [data async for data in qemu.read_file(name, limit=1 << 20)]
+            _ = [data async for data in qemu.files.read(name, limit=1 << 20)]
 
 
 async def test_there_is_no_way_out(qemu: Sandbox) -> None:

@@ -12,7 +12,8 @@ from forge.cli.live import displayed
 from forge.cli.render import Screen
 from forge.cli.stopping import stopping
 from forge.errors import GuestRefused
-from forge.sandbox.base import Display, Output, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.output import Display, Output
 from forge.settings import Settings
 from forge.wiring import Machines, open_machines
 
@@ -76,7 +77,7 @@ async def _demo(machines: Machines, screen: Screen) -> None:
 
 async def _use(sandbox: Sandbox, steps: _Steps, screen: Screen) -> None:
     with steps.step(f"Write Python into it ({_NAME})"):
-        await sandbox.write_file(_NAME, _once(PROGRAM.encode()))
+        await sandbox.files.write(_NAME, _once(PROGRAM.encode()))
     screen.code(PROGRAM, "python")
     with steps.step("Execute it"):
         gutter = screen.gutter()
@@ -88,7 +89,7 @@ async def _use(sandbox: Sandbox, steps: _Steps, screen: Screen) -> None:
                 gutter.write(displayed(item.data))
 
         source = (await _read(sandbox, _NAME)).decode()
-        result = await sandbox.run_code(source, sink, deadline_s=_RUN_S)
+        result = await sandbox.code.run(source, sink, deadline_s=_RUN_S)
         if result.error is not None or result.status != "ok":
             why = result.error.traceback if result.error else result.status
             raise GuestRefused(f"The program did not end well: {why}")
@@ -103,4 +104,4 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def _read(sandbox: Sandbox, path: str) -> bytes:
-    return b"".join([piece async for piece in sandbox.read_file(path, limit=_LARGEST)])
+    return b"".join([piece async for piece in sandbox.files.read(path, limit=_LARGEST)])

@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 from forge.errors import FileNotFound, GuestRefused, InputRefused
 from forge.events import ArtifactSaved, Notice
-from forge.sandbox.base import HOME, FileInfo, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.files import HOME, FileInfo
 from forge.tools.closing import closing
 
 _MIB = 1 << 20
@@ -97,7 +98,7 @@ class Artifacts:
 
     async def _list(self) -> tuple[FileInfo, ...]:
         try:
-            found = await self._sandbox.list_files(HOME, depth=self._limits.depth)
+            found = await self._sandbox.files.list(HOME, depth=self._limits.depth)
         except FileNotFound:
             return ()  # the home itself was removed or renamed in the machine
         return tuple(info for info in found if info.kind == "file" and not _hidden(info.path))
@@ -121,7 +122,7 @@ class Artifacts:
 
     async def _save(self, name: str, path: str, step: int) -> ArtifactSaved | Notice | None:
         try:
-            async with closing(self._sandbox.read_file(path, limit=self._limits.file)) as content:
+            async with closing(self._sandbox.files.read(path, limit=self._limits.file)) as content:
                 kept = await self._blobs.put(content, limit=self._limits.file)
         except (FileNotFound, GuestRefused, InputRefused) as error:
             return Notice(text=f"{name} was not kept: {error.message}")

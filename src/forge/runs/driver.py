@@ -46,7 +46,8 @@ from forge.runs.allowance import Allowance
 from forge.runs.artifacts import ArtifactLimits, Artifacts, Blobs
 from forge.runs.unbroken import unbroken
 from forge.runs.wish import RunWish, Upload
-from forge.sandbox.base import HOME, Sandbox, SandboxProvider
+from forge.sandbox.base import Sandbox, SandboxProvider
+from forge.sandbox.files import HOME
 from forge.tools.files import ListFiles, ReadFile, WriteFile
 from forge.tools.run_python import RunPython
 from forge.tools.run_shell import RunShell
@@ -239,7 +240,7 @@ class _Run:
                     yield chunk
 
         async with aclosing(measured()) as content:
-            size = await sandbox.write_file(path, content)
+            size = await sandbox.files.write(path, content)
         if digest.hexdigest() != fact.sha256:
             raise InputRefused(f"The file {upload.name} changed while it was read.")
         await self._record(FileUploaded(path=path, size=size, sha256=fact.sha256))

@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from forge.errors import (
     FileNotFound,
@@ -31,22 +32,11 @@ from forge.errors import (
     SandboxStopped,
 )
 from forge.ids import new_sandbox_id
-from forge.sandbox.base import (
-    HOME,
-    MAX_PATH_BYTES,
-    CodeError,
-    CodeResult,
-    Command,
-    Display,
-    ExecResult,
-    FileInfo,
-    Output,
-    Probe,
-    Sandbox,
-    SandboxFacts,
-    SandboxSpec,
-    Sink,
-)
+from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.code import CodeError, CodeResult
+from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
+from forge.sandbox.output import Display, Output, Sink
 
 _PROGRAM = Path(__file__).with_name("context_program.py")
 _MIB = 1 << 20
@@ -65,19 +55,70 @@ class LocalSandbox:
         )
         self.home = Path(tempfile.mkdtemp(prefix="forge-local-"))
         self.stopped = False
-        self._room = spec.limits.disk_mib * _MIB
+        self.room = spec.limits.disk_mib * _MIB
         self._processes: set[asyncio.subprocess.Process] = set()
-        self._contexts: dict[str, asyncio.subprocess.Process] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self.commands = LocalCommands(self)
+        self.files = LocalFiles(self)
+        self.code = LocalInterpreter(self)
 
-    async def exec(self, command: Command, sink: Sink) -> ExecResult:
-        """See `forge.sandbox.base.Sandbox.exec`."""
-        self._check()
+    async def stop(self) -> None:
+        """End every process and remove the folder."""
+        self.stopped = True
+        for process in tuple(self._processes):
+            await self.kill(process)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def check(self) -> None:
+        """Refuse what comes after the end."""
+        if self.stopped:
+            raise SandboxStopped(f"The machine {self.facts.id} was stopped.")
+
+    def host_path(self, path: str) -> Path:
+        """Where a path of the machine is on this host."""
+        if not path or "\0" in path or len(os.fsencode(path)) > MAX_PATH_BYTES:
+            raise PathRefused("A path must not be empty, hold NUL or be longer than 4096 bytes.")
+        inside = os.path.normpath(os.path.join(HOME, path))  # noqa: PTH118 - guest's, not host's
+        if inside != HOME and not inside.startswith(f"{HOME}/"):
+            raise GuestRefused(f"{path[:200]} is not in {HOME}, all that this sandbox has.")
+        return self.home / inside.removeprefix(HOME).lstrip("/")
+
+    async def start(self, *argv: str, cwd: Path) -> asyncio.subprocess.Process:
+        """Start a process that `stop` will end."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *argv, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe,
+            env={"PATH": os.defpath, "HOME": str(self.home)}, limit=64 * _MIB,
+            start_new_session=True,
+        )  # fmt: skip
+        self._processes.add(process)
+        return process
+
+    async def kill(self, process: asyncio.subprocess.Process) -> None:
+        """End a process and its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        # The transport closes its pipes only once nobody will read them.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
+        self._processes.discard(process)
+
+
+class LocalCommands:
+    """Commands as processes of this host."""
+
+    def __init__(self, machine: LocalSandbox) -> None:
+        self._machine = machine
+
+    async def run(self, command: Command, sink: Sink) -> ExecResult:
+        """See `forge.sandbox.commands.Commands.run`."""
+        self._machine.check()
         if not command.argv or any("\0" in word for word in command.argv):
             raise InputRefused("A command needs a program, and no word of it may hold NUL.")
         begun = time.perf_counter()
         try:
-            process = await self._start(*command.argv, cwd=self._host_path(command.cwd))
+            process = await self._machine.start(
+                *command.argv, cwd=self._machine.host_path(command.cwd)
+            )
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             raise GuestRefused(f"{command.argv[0]} cannot be run: {error.strerror}.") from error
         timed_out = False
@@ -88,7 +129,7 @@ class LocalSandbox:
             except TimeoutError:
                 timed_out = True
         finally:
-            await self._kill(process)
+            await self._machine.kill(process)
         code = process.returncode if process.returncode is not None else 0
         return ExecResult(
             exit_code=code if code >= 0 and not timed_out else None,
@@ -96,115 +137,6 @@ class LocalSandbox:
             timed_out=timed_out,
             duration_ms=(time.perf_counter() - begun) * 1000,
         )
-
-    async def run_code(
-        self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"
-    ) -> CodeResult:
-        """See `forge.sandbox.base.Sandbox.run_code`; an interrupt here restarts the context."""
-        self._check()
-        async with self._locks.setdefault(context, asyncio.Lock()):
-            begun = time.perf_counter()
-            process = self._contexts.get(context)
-            if process is None:
-                process = await self._start(sys.executable, str(_PROGRAM), cwd=self.home)
-                self._contexts[context] = process
-            status, error, over = "crashed", None, False
-            try:
-                async with asyncio.timeout(deadline_s):
-                    status, error = await self._cell(process, code, sink)
-                over = status != "crashed"
-            except TimeoutError:
-                status = "timeout"
-            finally:
-                if not over:
-                    del self._contexts[context]
-                    await self._kill(process)
-            return CodeResult(
-                status=status,  # type: ignore[arg-type]  # our own program's word
-                duration_ms=(time.perf_counter() - begun) * 1000,
-                error=error,
-                restarted=not over,
-            )
-
-    async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
-        """See `forge.sandbox.base.Sandbox.write_file`."""
-        self._check()
-        target = self._host_path(path)
-        parts = [part async for part in content]
-        size = sum(map(len, parts))
-        if size > self._room:
-            raise QuotaExceeded(f"{size} bytes do not fit on a disk of {self._room} bytes.")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{self.facts.id}.partial")
-            partial.write_bytes(b"".join(parts))
-            partial.replace(target)
-        except OSError as error:
-            raise GuestRefused(f"{path[:200]} cannot be written: {error.strerror}.") from error
-        return size
-
-    async def read_file(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
-        """See `forge.sandbox.base.Sandbox.read_file`."""
-        self._check()
-        source = self._host_path(path)
-        if not source.exists():
-            raise FileNotFound(f"There is no file {path[:200]}.")
-        if not source.is_file() or source.stat().st_size > limit:
-            raise GuestRefused(f"{path[:200]} is no regular file of at most {limit} bytes.")
-        yield source.read_bytes()
-
-    async def list_files(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
-        """See `forge.sandbox.base.Sandbox.list_files`."""
-        self._check()
-        folder = self._host_path(path)
-        if not folder.exists():
-            raise FileNotFound(f"There is no folder {path[:200]}.")
-        if not folder.is_dir():
-            raise GuestRefused(f"{path[:200]} is not a folder.")
-        found = [
-            self._info(e) for e in folder.rglob("*") if len(e.relative_to(folder).parts) <= depth
-        ]
-        return tuple(sorted(found, key=lambda info: info.path))
-
-    async def stop(self) -> None:
-        """End every process and remove the folder."""
-        self.stopped = True
-        for process in tuple(self._processes):
-            await self._kill(process)
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def _check(self) -> None:
-        if self.stopped:
-            raise SandboxStopped(f"The machine {self.facts.id} was stopped.")
-
-    def _host_path(self, path: str) -> Path:
-        if not path or "\0" in path or len(os.fsencode(path)) > MAX_PATH_BYTES:
-            raise PathRefused("A path must not be empty, hold NUL or be longer than 4096 bytes.")
-        inside = os.path.normpath(os.path.join(HOME, path))  # noqa: PTH118 - guest's, not host's
-        if inside != HOME and not inside.startswith(f"{HOME}/"):
-            raise GuestRefused(f"{path[:200]} is not in {HOME}, all that this sandbox has.")
-        return self.home / inside.removeprefix(HOME).lstrip("/")
-
-    def _info(self, entry: Path) -> FileInfo:
-        facts = entry.lstat()
-        kind = "symlink" if entry.is_symlink() else "directory" if entry.is_dir() else "file"
-        return FileInfo(
-            path=f"{HOME}/{entry.relative_to(self.home)}",
-            kind=kind,  # type: ignore[arg-type]  # one of the three words above
-            size=facts.st_size,
-            mode=facts.st_mode & 0o7777,
-            modified=facts.st_mtime,
-        )
-
-    async def _start(self, *argv: str, cwd: Path) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *argv, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe,
-            env={"PATH": os.defpath, "HOME": str(self.home)}, limit=64 * _MIB,
-            start_new_session=True,
-        )  # fmt: skip
-        self._processes.add(process)
-        return process
 
     async def _converse(
         self, process: asyncio.subprocess.Process, stdin: bytes, sink: Sink
@@ -221,6 +153,46 @@ class LocalSandbox:
             group.create_task(copy(process.stdout, "stdout"))
             group.create_task(copy(process.stderr, "stderr"))
         await process.wait()
+
+
+class LocalInterpreter:
+    """Contexts as Python processes of this host."""
+
+    def __init__(self, machine: LocalSandbox) -> None:
+        self._machine = machine
+        self._contexts: dict[str, asyncio.subprocess.Process] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def run(
+        self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"
+    ) -> CodeResult:
+        """See `forge.sandbox.code.Interpreter.run`; an interrupt here restarts the context."""
+        self._machine.check()
+        async with self._locks.setdefault(context, asyncio.Lock()):
+            begun = time.perf_counter()
+            process = self._contexts.get(context)
+            if process is None:
+                process = await self._machine.start(
+                    sys.executable, str(_PROGRAM), cwd=self._machine.home
+                )
+                self._contexts[context] = process
+            status, error, over = "crashed", None, False
+            try:
+                async with asyncio.timeout(deadline_s):
+                    status, error = await self._cell(process, code, sink)
+                over = status != "crashed"
+            except TimeoutError:
+                status = "timeout"
+            finally:
+                if not over:
+                    del self._contexts[context]
+                    await self._machine.kill(process)
+            return CodeResult(
+                status=status,  # type: ignore[arg-type]  # our own program's word
+                duration_ms=(time.perf_counter() - begun) * 1000,
+                error=error,
+                restarted=not over,
+            )
 
     async def _cell(
         self, process: asyncio.subprocess.Process, code: str, sink: Sink
@@ -241,13 +213,63 @@ class LocalSandbox:
                 await sink(Output(kind, base64.b64decode(value)))
         return "crashed", None
 
-    async def _kill(self, process: asyncio.subprocess.Process) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        # The transport closes its pipes only once nobody will read them.
-        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
-        self._processes.discard(process)
+
+class LocalFiles:
+    """Files of one folder."""
+
+    def __init__(self, machine: LocalSandbox) -> None:
+        self._machine = machine
+
+    async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
+        """See `forge.sandbox.files.Files.write`."""
+        self._machine.check()
+        target = self._machine.host_path(path)
+        parts = [part async for part in content]
+        size = sum(map(len, parts))
+        if size > self._machine.room:
+            raise QuotaExceeded(f"{size} bytes do not fit on a disk of {self._machine.room} bytes.")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{self._machine.facts.id}.partial")
+            partial.write_bytes(b"".join(parts))
+            partial.replace(target)
+        except OSError as error:
+            raise GuestRefused(f"{path[:200]} cannot be written: {error.strerror}.") from error
+        return size
+
+    async def read(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
+        """See `forge.sandbox.files.Files.read`."""
+        self._machine.check()
+        source = self._machine.host_path(path)
+        if not source.exists():
+            raise FileNotFound(f"There is no file {path[:200]}.")
+        if not source.is_file() or source.stat().st_size > limit:
+            raise GuestRefused(f"{path[:200]} is no regular file of at most {limit} bytes.")
+        yield source.read_bytes()
+
+    async def list(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
+        """See `forge.sandbox.files.Files.list`."""
+        self._machine.check()
+        folder = self._machine.host_path(path)
+        if not folder.exists():
+            raise FileNotFound(f"There is no folder {path[:200]}.")
+        if not folder.is_dir():
+            raise GuestRefused(f"{path[:200]} is not a folder.")
+        found = [
+            self._info(e) for e in folder.rglob("*") if len(e.relative_to(folder).parts) <= depth
+        ]
+        return tuple(sorted(found, key=lambda info: info.path))
+
+    def _info(self, entry: Path) -> FileInfo:
+        facts = entry.lstat()
+        kind = "symlink" if entry.is_symlink() else "directory" if entry.is_dir() else "file"
+        return FileInfo(
+            path=f"{HOME}/{entry.relative_to(self._machine.home)}",
+            kind=kind,  # type: ignore[arg-type]  # one of the three words above
+            size=facts.st_size,
+            mode=facts.st_mode & 0o7777,
+            modified=facts.st_mtime,
+        )
 
 
 class LocalProvider:
@@ -267,7 +289,8 @@ class LocalProvider:
         if spec.template == "broken":
             raise SandboxDied("The machine died while it was made, as this template does.")
         self.made.append(LocalSandbox(spec, create_ms=0.0))
-        return self.made[-1]
+        # It keeps a part of the contract; tests/conformance/test_sandboxes.py says which.
+        return cast("Sandbox", self.made[-1])
 
     async def reap(self) -> int:
         """Nothing outlives its owner's folder here."""

@@ -12,8 +12,9 @@ from typing import ClassVar, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from forge.events import ToolOutcome
-from forge.sandbox.base import Display, Sandbox
-from forge.sandbox.base import Output as Printed
+from forge.sandbox.base import Sandbox
+from forge.sandbox.output import Display
+from forge.sandbox.output import Output as Printed
 
 DEFAULT_S = 60
 """How long code or a command may run when the model does not say: enough for most work, short

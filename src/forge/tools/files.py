@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from forge.events import ToolOutcome
-from forge.sandbox.base import HOME, FileInfo, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.files import HOME, FileInfo
 from forge.tools.base import Arguments, Output
 from forge.tools.closing import closing
 
@@ -40,7 +41,7 @@ class WriteFile:
     ) -> ToolOutcome:
         """Write it; says how large it became."""
         content = arguments.content.encode("utf-8", "replace")
-        size = await sandbox.write_file(arguments.path, _once(content))
+        size = await sandbox.files.write(arguments.path, _once(content))
         await output.write(f"{size} bytes written to {arguments.path}\n")
         return "ok"
 
@@ -68,7 +69,7 @@ class ReadFile:
         self, sandbox: Sandbox, arguments: ReadFileArguments, output: Output
     ) -> ToolOutcome:
         """Read it; a file that is not text is an error that says what it is."""
-        async with closing(sandbox.read_file(arguments.path, limit=LARGEST)) as pieces:
+        async with closing(sandbox.files.read(arguments.path, limit=LARGEST)) as pieces:
             content = b"".join([piece async for piece in pieces])
         try:
             text = content.decode()
@@ -105,7 +106,7 @@ class ListFiles:
         self, sandbox: Sandbox, arguments: ListFilesArguments, output: Output
     ) -> ToolOutcome:
         """List it, one entry a line."""
-        entries = await sandbox.list_files(arguments.path, depth=arguments.depth)
+        entries = await sandbox.files.list(arguments.path, depth=arguments.depth)
         await output.write("".join(map(_line, entries)) or "(empty)\n")
         return "ok"
 

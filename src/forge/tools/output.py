@@ -16,8 +16,8 @@ from typing import Literal, Self
 
 from forge.clock import Clock
 from forge.events import AnyEvent, ToolDisplayed, ToolOutput
-from forge.sandbox.base import Display, MimeBundle
-from forge.sandbox.base import Output as Printed
+from forge.sandbox.output import Display, MimeBundle
+from forge.sandbox.output import Output as Printed
 from forge.tools.coalesce import Coalescer
 
 Emit = Callable[[AnyEvent], Awaitable[None]]

@@ -35,7 +35,7 @@ class RunPython:
         self, sandbox: Sandbox, arguments: RunPythonArguments, output: Output
     ) -> ToolOutcome:
         """Run the code; a traceback, a passed deadline and a dead interpreter are results."""
-        result = await sandbox.run_code(arguments.code, output.sink, deadline_s=arguments.timeout_s)
+        result = await sandbox.code.run(arguments.code, output.sink, deadline_s=arguments.timeout_s)
         if result.error is not None:
             text = result.error.traceback or f"{result.error.name}: {result.error.value}"
             await output.write(text.rstrip("\n") + "\n", stream="stderr")

@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from forge.events import ToolOutcome
-from forge.sandbox.base import Command, ExecResult, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.commands import Command, ExecResult
 from forge.tools.base import DEFAULT_S, LONGEST_S, Arguments, Output
 
 
@@ -35,7 +36,7 @@ class RunShell:
     ) -> ToolOutcome:
         """Run the command; a non-zero exit, a signal and a passed deadline are results."""
         command = Command(("bash", "-c", arguments.command), deadline_s=arguments.timeout_s)
-        result = await sandbox.exec(command, output.sink)
+        result = await sandbox.commands.run(command, output.sink)
         if not result.ok:
             await output.write(f"\n[{_ending(result, arguments.timeout_s)}]\n", stream="stderr")
         if result.timed_out:

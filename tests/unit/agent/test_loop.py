@@ -228,7 +228,7 @@ async def test_cells_of_one_answer_run_in_the_order_they_were_written(stage: Sta
 async def test_code_waits_for_the_files_written_before_it(stage: Stage):
     """A slow write is over before the code of the same answer begins."""
     story, begun = list[str](), asyncio.Event()
-    write, run = stage.sandbox.write_file, stage.sandbox.run_code
+    write, run = stage.sandbox.files.write, stage.sandbox.code.run
 
     async def slow_write(*args: Any) -> int:
         with suppress(TimeoutError):
@@ -242,8 +242,8 @@ async def test_code_waits_for_the_files_written_before_it(stage: Stage):
         story.append("code")
         return await run(*args, **named)
 
-    stage.sandbox.write_file = slow_write  # type: ignore[method-assign]
-    stage.sandbox.run_code = noted_run  # type: ignore[method-assign]
+    stage.sandbox.files.write = slow_write  # type: ignore[method-assign]
+    stage.sandbox.code.run = noted_run  # type: ignore[method-assign]
     file = UseTool("write_file", {"path": "n.txt", "content": "5"})
     await stage.play([Reply([file, python("open('n.txt').read()")]), DONE])
     assert story == ["written", "code"]
@@ -360,7 +360,7 @@ async def test_a_lost_machine_ends_the_loop_with_its_own_error(stage: Stage):
     async def dies(*_: object, **__: object) -> None:
         raise SandboxDied("The machine is gone.")
 
-    stage.sandbox.run_code = dies  # type: ignore[assignment,method-assign]
+    stage.sandbox.code.run = dies  # type: ignore[assignment,method-assign]
     with pytest.raises(SandboxDied):
         await stage.play([Reply([python("1"), UseTool("run_shell", {"command": "sleep 60"})])])
 

@@ -35,7 +35,8 @@ from forge.runs.driver import RunDriver
 from forge.runs.owner import this_process
 from forge.runs.service import RunService
 from forge.runs.wish import RunWish, Upload
-from forge.sandbox.base import HOME, Sandbox, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.files import HOME
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
 from forge.testing.providers.script import Reply, Say, UseTool
@@ -325,7 +326,7 @@ class Dies(LocalProvider):
         async def run_code(*_: object, **__: object) -> None:
             raise SandboxDied("The machine is gone.")
 
-        sandbox.run_code = run_code  # type: ignore[assignment,method-assign]
+        sandbox.code.run = run_code  # type: ignore[assignment,method-assign]
         return sandbox
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from forge.errors import InputRefused, PathRefused
 from forge.runs.artifacts import artifact_name
 from forge.runs.wish import RunWish, Upload, check_name, checked
-from forge.sandbox.base import HOME, Limits, SandboxSpec
+from forge.sandbox.base import Limits, SandboxSpec
+from forge.sandbox.files import HOME
 
 
 def upload(name: str, content: bytes = b"x", size: int | None = None) -> Upload:

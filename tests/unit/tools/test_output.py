@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.events import AnyEvent, ToolDisplayed, ToolOutput
-from forge.sandbox.base import Display, Output
+from forge.sandbox.output import Display, Output
 from forge.testing.clock import FakeClock
 from forge.tools.output import CallOutput, Clip, OutputLimits, shown_of
 

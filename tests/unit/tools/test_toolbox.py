@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from forge.errors import SandboxDied, SandboxStopped
 from forge.events import AnyEvent, ToolFinished, ToolOutcome, ToolOutput
 from forge.messages import ToolCall
-from forge.sandbox.base import HOME, Sandbox, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.files import HOME
 from forge.testing.clock import FakeClock
 from forge.testing.sandbox import LocalProvider, LocalSandbox
 from forge.tools.base import Arguments, Output

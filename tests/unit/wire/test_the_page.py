@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from forge.sandbox import agent, answers, call
-from forge.sandbox.base import MAX_PATH_BYTES
+from forge.sandbox.agent import answers, call, connection
+from forge.sandbox.agent import files as agent_files
+from forge.sandbox.files import MAX_PATH_BYTES
 from forge_guest.wire import frames, session
 
 ROOT = Path(__file__).parents[3]
@@ -28,17 +29,33 @@ def constant(name: str, file: str) -> int:
     return value
 
 
-def guest_verbs() -> dict[str, str]:
-    """The verbs that `serve.py` answers."""
-    for node in ast.walk(ast.parse(source("serve.py"))):
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "self._verbs":
-            assert isinstance(node.value, ast.Dict)
-            return {
-                key.value: ast.unparse(value)
-                for key, value in zip(node.value.keys, node.value.values, strict=True)
-                if isinstance(key, ast.Constant)
-            }
-    raise AssertionError("serve.py has no table of verbs")
+def guest_verbs() -> set[str]:
+    """The verbs that the guest answers: the keys of what each `verbs` function returns."""
+    found = set()
+    for path in GUEST.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "verbs":
+                (answer,) = [each for each in ast.walk(node) if isinstance(each, ast.Dict)]
+                found |= {key.value for key in answer.keys if isinstance(key, ast.Constant)}
+    return found
+
+
+def host_dicts() -> list[ast.Dict]:
+    """Every literal object in the host's side of the verbs."""
+    return [
+        node
+        for path in Path(connection.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Dict)
+    ]
+
+
+def verb_of(request: ast.Dict) -> str | None:
+    """The verb of a request, if this object is one."""
+    for key, value in zip(request.keys, request.values, strict=True):
+        if isinstance(key, ast.Constant) and key.value == "verb":
+            return value.value if isinstance(value, ast.Constant) else None
+    return None
 
 
 def row(first: str) -> str:
@@ -63,22 +80,16 @@ def test_every_verb_of_the_guest_has_its_row(verb):
 
 def test_every_verb_the_host_asks_is_one_the_guest_answers():
     """Both sides have the same verbs, and the page no others."""
-    asked = set(re.findall(r'"verb": "(\w+)"', Path(agent.__file__).read_text(encoding="utf-8")))
+    asked = {verb for request in host_dicts() if (verb := verb_of(request))}
     verbs = PAGE.split("## Verbs")[1].split("###")[0]
     written = set(re.findall(r"^\| `(\w+)` \|", verbs, re.MULTILINE))
-    assert asked == written == set(guest_verbs())
+    assert asked == written == guest_verbs()
 
 
 @pytest.mark.parametrize("verb", sorted(guest_verbs()))
 def test_every_field_the_host_sends_is_named(verb):
     """The request's fields, as the host writes them."""
-    text = Path(agent.__file__).read_text(encoding="utf-8")
-    requests = [
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Dict)
-        and any(isinstance(value, ast.Constant) and value.value == verb for value in node.values)
-    ]
+    requests = [request for request in host_dicts() if verb_of(request) == verb]
     assert requests
     for request in requests:
         for key in request.keys:
@@ -121,13 +132,13 @@ def test_the_numbers_are_the_codes_own():
     assert constant("MAX_ENTRIES", "files.py") == entries
     assert session._STALE == 4
     assert "up to four of them" in PAGE
-    assert agent.MARGIN_S == 10
+    assert call.MARGIN_S == 10
     assert "ten seconds longer" in PAGE
 
 
 def test_the_versions_agree():
     """Host and guest speak one version of the verbs, and the page says which."""
-    assert constant("VERSION", "serve.py") == agent.AGENT_VERSION == frames.VERSION == 1
+    assert constant("VERSION", "serve.py") == connection.AGENT_VERSION == frames.VERSION == 1
     assert "Both are 1." in PAGE
 
 
@@ -135,5 +146,5 @@ def test_every_lane_has_its_row():
     """What each lane carries."""
     for lane in (0, 1, 2, 3):
         assert row(str(lane))
-    assert constant("DISPLAY", "contexts.py") == agent._DISPLAY == 3
-    assert constant("CONTENT", "files.py") == agent._CONTENT == 1
+    assert constant("DISPLAY", "contexts.py") == call._DISPLAY == 3
+    assert constant("CONTENT", "files.py") == agent_files._CONTENT == 1

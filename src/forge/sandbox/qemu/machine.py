@@ -12,14 +12,16 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from forge.errors import SandboxError, SandboxUnresponsive
 from forge.sandbox import records
-from forge.sandbox.agent import Agent
-from forge.sandbox.base import CodeResult, Command, ExecResult, FileInfo, SandboxFacts, Sink
+from forge.sandbox.agent.code import AgentInterpreter
+from forge.sandbox.agent.commands import AgentCommands
+from forge.sandbox.agent.connection import Connection
+from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.base import SandboxFacts
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Accelerator
 from forge.sandbox.qemu.launch import Launched, Layout, launch
@@ -48,7 +50,10 @@ class QemuSandbox:
         self._folder = folder
         self._launched = launched
         self._end = asyncio.Event()
-        self._agent = Agent(launched.agent_fd, self._on_broken)
+        self._agent = Connection(launched.agent_fd, self._on_broken)
+        self.commands = AgentCommands(self._agent)
+        self.files = AgentFiles(self._agent)
+        self.code = AgentInterpreter(self._agent)
 
     @property
     def pid(self) -> int:
@@ -92,28 +97,6 @@ class QemuSandbox:
                 await self.gone.wait()
         except TimeoutError as error:
             raise SandboxUnresponsive("a machine's QEMU could not be killed") from error
-
-    async def exec(self, command: Command, sink: Sink) -> ExecResult:
-        """See `forge.sandbox.base.Sandbox.exec`."""
-        return await self._agent.exec(command, sink)
-
-    async def run_code(
-        self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"
-    ) -> CodeResult:
-        """See `forge.sandbox.base.Sandbox.run_code`."""
-        return await self._agent.run_code(code, sink, deadline_s=deadline_s, context=context)
-
-    async def write_file(self, path: str, content: AsyncIterator[bytes]) -> int:
-        """See `forge.sandbox.base.Sandbox.write_file`."""
-        return await self._agent.write_file(path, content)
-
-    def read_file(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
-        """See `forge.sandbox.base.Sandbox.read_file`."""
-        return self._agent.read_file(path, limit=limit)
-
-    async def list_files(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
-        """See `forge.sandbox.base.Sandbox.list_files`."""
-        return await self._agent.list_files(path, depth=depth)
 
     async def ping(self) -> None:
         """One round trip to the agent."""

@@ -28,7 +28,7 @@ from forge.errors import (
 )
 from forge.ids import new_sandbox_id
 from forge.sandbox import records
-from forge.sandbox.agent import AGENT_VERSION
+from forge.sandbox.agent.connection import AGENT_VERSION
 from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forge.errors import SandboxDied, SandboxError, SandboxUnresponsive
-from forge.sandbox.agent import Agent
+from forge.sandbox.agent.connection import Connection
 from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Accelerator
@@ -52,7 +52,7 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["
             layout.memory.chmod(0o666)  # inside a folder that is closed to everybody
     await make_data_disk(layout.data, cold.disk_mib)
     launched = await launch(cold.accelerator, layout)
-    agent = Agent(launched.agent_fd, _ignore)
+    agent = Connection(launched.agent_fd, _ignore)
     try:
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(agent.run())
@@ -71,7 +71,7 @@ class Warm:
     """A machine that answers."""
 
     launched: Launched
-    agent: Agent
+    agent: Connection
     layout: Layout
 
     async def save(self, folder: Path) -> None:
@@ -88,7 +88,9 @@ def _ignore(_: SandboxError) -> None:
     """Whoever boots a machine learns of its end from the call under way."""
 
 
-async def _first_answer(launched: Launched, agent: Agent, deadline_s: float, log: Path) -> None:
+async def _first_answer(
+    launched: Launched, agent: Connection, deadline_s: float, log: Path
+) -> None:
     try:
         await agent.handshake(deadline_s)
     except SandboxUnresponsive as error:

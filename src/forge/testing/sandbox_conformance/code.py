@@ -3,7 +3,8 @@
 import asyncio
 import json
 
-from forge.sandbox.base import Display, Output, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.output import Display, Output
 from forge.testing.sandbox_conformance.watching import (
     PATIENCE_S,
     Check,
@@ -59,7 +60,7 @@ async def output_arrives_while_code_runs(sandbox: Sandbox) -> None:
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
         code = f"print('first', flush=True)\n{_UNTIL_GO}"
-        running = tasks.create_task(sandbox.run_code(code, seen, deadline_s=PATIENCE_S))
+        running = tasks.create_task(sandbox.code.run(code, seen, deadline_s=PATIENCE_S))
         await seen.first.wait()
         assert not running.done()
         await write(sandbox, "go")
@@ -164,7 +165,7 @@ async def endless_printing_ends_at_the_deadline(sandbox: Sandbox) -> None:
         """Keeps nothing."""
 
     code = "while True: print('y' * 100)"
-    result = await sandbox.run_code(code, nowhere, deadline_s=1.0)
+    result = await sandbox.code.run(code, nowhere, deadline_s=1.0)
     assert result.status == "timeout"
     assert await value(sandbox, "1 + 1") == "2"
 
@@ -207,7 +208,7 @@ async def calls_in_one_context_wait_their_turn(sandbox: Sandbox) -> None:
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
         code = f"print('in', flush=True)\n{_UNTIL_GO}x = 'first'"
-        first = tasks.create_task(sandbox.run_code(code, seen, deadline_s=PATIENCE_S))
+        first = tasks.create_task(sandbox.code.run(code, seen, deadline_s=PATIENCE_S))
         await seen.first.wait()
         second = tasks.create_task(cell(sandbox, "x", deadline_s=20.0))
         await write(sandbox, "go")
@@ -220,7 +221,7 @@ async def cancelling_interrupts_the_code(sandbox: Sandbox) -> None:
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
         code = "print('in', flush=True)\nimport time\ntime.sleep(300)"
-        running = tasks.create_task(sandbox.run_code(code, seen, deadline_s=300.0))
+        running = tasks.create_task(sandbox.code.run(code, seen, deadline_s=300.0))
         await seen.first.wait()
         running.cancel()
     assert await value(sandbox, "1 + 1") == "2"

@@ -3,7 +3,10 @@
 import asyncio
 
 from forge.errors import GuestRefused, InputRefused, PathRefused
-from forge.sandbox.base import HOME, Command, Display, Output, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.commands import Command
+from forge.sandbox.files import HOME
+from forge.sandbox.output import Display, Output
 from forge.testing.sandbox_conformance.watching import (
     PATIENCE_S,
     Check,
@@ -23,7 +26,9 @@ async def output_arrives_while_the_command_runs(sandbox: Sandbox) -> None:
     seen = Seen()
     script = f"echo first; {_UNTIL_GO}; echo last"
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(sandbox.exec(Command(("sh", "-c", script), PATIENCE_S), seen))
+        running = tasks.create_task(
+            sandbox.commands.run(Command(("sh", "-c", script), PATIENCE_S), seen)
+        )
         await seen.first.wait()
         assert seen.stdout == b"first\n"
         await write(sandbox, "go")
@@ -80,7 +85,7 @@ async def commands_start_at_home_or_where_told(sandbox: Sandbox) -> None:
     await write(sandbox, "sub/a", b"here")
     for folder in ("sub", f"{HOME}/sub"):
         seen = Seen()
-        await sandbox.exec(Command(("cat", "a"), PATIENCE_S, cwd=folder), seen)
+        await sandbox.commands.run(Command(("cat", "a"), PATIENCE_S, cwd=folder), seen)
         assert seen.stdout == b"here", folder
     assert await shell(sandbox, "cat sub/a") == b"here"
 
@@ -95,10 +100,10 @@ async def a_working_folder_that_is_none_is_refused(sandbox: Sandbox) -> None:
     await write(sandbox, "file")
     for folder in ("missing", "file"):
         command = Command(("true",), PATIENCE_S, cwd=folder)
-        await refused(GuestRefused, sandbox.exec(command, Seen()))
+        await refused(GuestRefused, sandbox.commands.run(command, Seen()))
     for folder in ("", "a\0b", "x" * 5_000):
         command = Command(("true",), PATIENCE_S, cwd=folder)
-        await refused(PathRefused, sandbox.exec(command, Seen()))
+        await refused(PathRefused, sandbox.commands.run(command, Seen()))
 
 
 async def variables_are_set(sandbox: Sandbox) -> None:
@@ -106,7 +111,7 @@ async def variables_are_set(sandbox: Sandbox) -> None:
     env = {"GREETING": "hé 🎉\nyou", "EMPTY": ""}
     seen = Seen()
     script = 'printf "%s|%s|%s" "$GREETING" "${EMPTY-unset}" "$PATH"'
-    await sandbox.exec(Command(("sh", "-c", script), PATIENCE_S, env=env), seen)
+    await sandbox.commands.run(Command(("sh", "-c", script), PATIENCE_S, env=env), seen)
     greeting, empty, path = seen.stdout.decode().split("|")
     assert (greeting, empty) == ("hé 🎉\nyou", "")
     assert path
@@ -137,7 +142,7 @@ async def a_deadline_kills_the_whole_group(sandbox: Sandbox) -> None:
     """A command that goes on is killed with the children it started; that is a result."""
     seen = Seen()
     script = "sleep 300 & echo $!; wait"
-    result = await sandbox.exec(Command(("sh", "-c", script), 1.0), seen)
+    result = await sandbox.commands.run(Command(("sh", "-c", script), 1.0), seen)
     assert result.timed_out
     assert not result.ok
     assert result.duration_ms < PATIENCE_S * 1000
@@ -150,7 +155,7 @@ async def endless_output_ends_at_the_deadline(sandbox: Sandbox) -> None:
     async def nowhere(item: Output | Display) -> None:
         """Keeps nothing."""
 
-    result = await sandbox.exec(Command(("yes",), 1.0), nowhere)
+    result = await sandbox.commands.run(Command(("yes",), 1.0), nowhere)
     assert result.timed_out
 
 
@@ -159,7 +164,7 @@ async def cancelling_kills_the_command(sandbox: Sandbox) -> None:
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
         command = Command(("sh", "-c", "sleep 300 & echo $!; wait"), 300.0)
-        running = tasks.create_task(sandbox.exec(command, seen))
+        running = tasks.create_task(sandbox.commands.run(command, seen))
         await seen.first.wait()
         running.cancel()
     await gone(sandbox, seen.stdout)
@@ -185,7 +190,7 @@ async def who_holds_output_back_holds_nobody_else(sandbox: Sandbox) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         command = Command(("head", "-c", "3000000", "/dev/zero"), PATIENCE_S)
-        slow = tasks.create_task(sandbox.exec(command, stuck))
+        slow = tasks.create_task(sandbox.commands.run(command, stuck))
         assert await shell(sandbox, "echo through") == b"through\n"
         assert not slow.done()
         release.set()
@@ -203,7 +208,7 @@ async def a_person_is_not_root_unless_asked(sandbox: Sandbox) -> None:
     """`user` is an ordinary user; `root` is root of the machine."""
     assert (await shell(sandbox, "id -u")).strip() not in (b"", b"0")
     seen = Seen()
-    await sandbox.exec(Command(("id", "-u"), PATIENCE_S, user="root"), seen)
+    await sandbox.commands.run(Command(("id", "-u"), PATIENCE_S, user="root"), seen)
     assert seen.stdout.strip() == b"0"
     result, _ = await run(sandbox, "sh", "-c", "echo x > /etc/not-yours")
     assert not result.ok

@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from forge.errors import FileNotFound, GuestRefused, PathRefused, QuotaExceeded
-from forge.sandbox.base import HOME, Command, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.commands import Command
+from forge.sandbox.files import HOME
 from forge.testing.sandbox_conformance.watching import (
     PATIENCE_S,
     Check,
@@ -47,7 +49,7 @@ async def any_bytes_come_back_as_they_were(sandbox: Sandbox) -> None:
         assert await write(sandbox, f"file-{number}", content) == len(content)
         assert await read(sandbox, f"file-{number}") == content
     parts = (b"", b"a", whole * 300, b"", b"z")
-    assert await sandbox.write_file("parts", pieces(*parts)) == 256 * 300 + 2
+    assert await sandbox.files.write("parts", pieces(*parts)) == 256 * 300 + 2
     assert await read(sandbox, "parts") == b"".join(parts)
 
 
@@ -65,7 +67,7 @@ async def folders_are_made_as_needed(sandbox: Sandbox) -> None:
     await write(sandbox, "a/b/c/d/e", b"deep")
     await write(sandbox, "a/b/other", b"beside")
     assert await read(sandbox, "a/b/c/d/e") == b"deep"
-    assert [entry.kind for entry in await sandbox.list_files("a/b")] == ["directory", "file"]
+    assert [entry.kind for entry in await sandbox.files.list("a/b")] == ["directory", "file"]
 
 
 async def writing_again_replaces_the_whole_file(sandbox: Sandbox) -> None:
@@ -85,11 +87,11 @@ async def a_write_that_fails_changes_nothing(sandbox: Sandbox) -> None:
     await write(sandbox, "kept/old", b"kept")
     for path in ("kept/old", "kept/new"):
         with contextlib.suppress(LookupError):
-            await sandbox.write_file(path, broken())
+            await sandbox.files.write(path, broken())
     names: list[str] = []
     for _ in range(200):
         # The machine learns a moment later that the rest will not come.
-        names = [entry.path for entry in await sandbox.list_files("kept")]
+        names = [entry.path for entry in await sandbox.files.list("kept")]
         if names == [f"{HOME}/kept/old"]:
             break
     assert names == [f"{HOME}/kept/old"]
@@ -103,7 +105,7 @@ async def odd_names_are_names(sandbox: Sandbox) -> None:
     for name in ODD_NAMES:
         content = await read(sandbox, f"odd/{name}")
         assert content == name.encode("utf-8", "surrogateescape"), name
-    listed = [entry.path for entry in await sandbox.list_files("odd")]
+    listed = [entry.path for entry in await sandbox.files.list("odd")]
     assert listed == sorted(f"{HOME}/odd/{name}" for name in ODD_NAMES)
 
 
@@ -112,7 +114,7 @@ async def malformed_paths_are_refused(sandbox: Sandbox) -> None:
     for path in ("", "a\0b", "x" * 4_097, "é" * 2_049):
         await refused(PathRefused, write(sandbox, path))
         await refused(PathRefused, read(sandbox, path))
-        await refused(PathRefused, sandbox.list_files(path))
+        await refused(PathRefused, sandbox.files.list(path))
 
 
 async def a_name_no_folder_can_hold_is_refused(sandbox: Sandbox) -> None:
@@ -126,7 +128,7 @@ async def what_is_missing_is_not_found(sandbox: Sandbox) -> None:
     """Files and folders, at the end or on the way."""
     for path in ("missing", "missing/too", f"{HOME}/missing"):
         await refused(FileNotFound, read(sandbox, path))
-        await refused(FileNotFound, sandbox.list_files(path))
+        await refused(FileNotFound, sandbox.files.list(path))
 
 
 async def a_folder_is_no_file_and_a_file_no_folder(sandbox: Sandbox) -> None:
@@ -135,7 +137,7 @@ async def a_folder_is_no_file_and_a_file_no_folder(sandbox: Sandbox) -> None:
     await refused(GuestRefused, read(sandbox, "folder"))
     await refused(GuestRefused, write(sandbox, "folder"))
     await refused(GuestRefused, write(sandbox, "folder/file/below"))
-    await refused(GuestRefused, sandbox.list_files("folder/file"))
+    await refused(GuestRefused, sandbox.files.list("folder/file"))
 
 
 async def what_is_no_regular_file_is_refused_at_once(sandbox: Sandbox) -> None:
@@ -163,7 +165,7 @@ async def a_reader_may_stop_early(sandbox: Sandbox) -> None:
     """What was not read is no burden to the machine."""
     await write(sandbox, "a", bytes(3_000_000))
     for _ in range(3):
-        reading = sandbox.read_file("a", limit=3_000_000)
+        reading = sandbox.files.read("a", limit=3_000_000)
         async for _ in reading:
             break
         await reading.aclose()  # type: ignore[attr-defined]  # the contract: the caller closes it
@@ -176,11 +178,11 @@ async def a_listing_is_sorted_and_as_deep_as_asked(sandbox: Sandbox) -> None:
         await write(sandbox, f"tree/{path}", b"123")
     await shell(sandbox, "mkdir tree/empty")
     root = f"{HOME}/tree"
-    one = [entry.path for entry in await sandbox.list_files("tree")]
+    one = [entry.path for entry in await sandbox.files.list("tree")]
     assert one == [f"{root}/{name}" for name in (".hidden", "B", "a", "a.b", "empty")]
-    three = [entry.path for entry in await sandbox.list_files("tree", depth=3)]
+    three = [entry.path for entry in await sandbox.files.list("tree", depth=3)]
     assert three == sorted([*one, f"{root}/a/deep", f"{root}/a/deep/y", f"{root}/a/x"])
-    assert await sandbox.list_files("tree/empty") == ()
+    assert await sandbox.files.list("tree/empty") == ()
 
 
 async def an_entry_says_what_it_is(sandbox: Sandbox) -> None:
@@ -191,7 +193,7 @@ async def an_entry_says_what_it_is(sandbox: Sandbox) -> None:
     )
     now = int(await shell(sandbox, script))
     entries = {
-        entry.path.rpartition("/")[2]: entry for entry in await sandbox.list_files("t", depth=2)
+        entry.path.rpartition("/")[2]: entry for entry in await sandbox.files.list("t", depth=2)
     }
     kinds = {name: entry.kind for name, entry in entries.items()}
     assert kinds == {
@@ -219,7 +221,7 @@ async def nothing_leads_out_of_the_machine(sandbox: Sandbox) -> None:
 async def a_persons_rights_are_the_limit(sandbox: Sandbox) -> None:
     """Files are read and written as the person, not as root."""
     lock = ("sh", "-c", "echo secret > /etc/locked; chmod 600 /etc/locked")
-    assert (await sandbox.exec(Command(lock, PATIENCE_S, user="root"), Seen())).ok
+    assert (await sandbox.commands.run(Command(lock, PATIENCE_S, user="root"), Seen())).ok
     await refused(GuestRefused, read(sandbox, "/etc/locked"))
     await refused(GuestRefused, write(sandbox, "/etc/locked"))
     await refused(GuestRefused, write(sandbox, "/etc/made"))
@@ -233,8 +235,8 @@ async def a_full_disk_is_named_and_nothing_is_kept(sandbox: Sandbox) -> None:
     """A file that does not fit is gone, and with room again the machine goes on."""
     await shell(sandbox, "fallocate -l $(($(df --output=avail -B1 . | tail -1) - 4000000)) big")
     content = pieces(*[bytes(1_000_000)] * 20)
-    await refused(QuotaExceeded, sandbox.write_file("full/more", content))
-    assert await sandbox.list_files("full") == ()
+    await refused(QuotaExceeded, sandbox.files.write("full/more", content))
+    assert await sandbox.files.list("full") == ()
     await shell(sandbox, "rm big")
     assert await write(sandbox, "full/more", bytes(5_000_000)) == 5_000_000
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from forge.errors import FileNotFound, NameUnknown, SandboxStopped
-from forge.sandbox.base import Command, Sandbox, SandboxProvider, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
+from forge.sandbox.commands import Command
 from forge.testing.sandbox_conformance.watching import (
     Seen,
     cell,
@@ -24,7 +25,7 @@ async def _every_call_is_refused(sandbox: Sandbox) -> None:
     await refused(SandboxStopped, cell(sandbox, "1"))
     await refused(SandboxStopped, write(sandbox, "a"))
     await refused(SandboxStopped, read(sandbox, "a"))
-    await refused(SandboxStopped, sandbox.list_files("."))
+    await refused(SandboxStopped, sandbox.files.list("."))
 
 
 async def a_machine_says_what_it_is(provider: SandboxProvider) -> None:
@@ -51,7 +52,7 @@ async def stopping_ends_what_is_under_way(provider: SandboxProvider) -> None:
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
         command = Command(("sh", "-c", "echo in; sleep 300"), 300.0)
-        tasks.create_task(refused(SandboxStopped, sandbox.exec(command, seen)))
+        tasks.create_task(refused(SandboxStopped, sandbox.commands.run(command, seen)))
         await seen.first.wait()
         await sandbox.stop()
 

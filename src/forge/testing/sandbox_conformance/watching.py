@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from forge.errors import ForgeError
-from forge.sandbox.base import CodeResult, Command, Display, ExecResult, Output, Sandbox
+from forge.sandbox.base import Sandbox
+from forge.sandbox.code import CodeResult
+from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.output import Display, Output
 
 PATIENCE_S = 60.0
 """For what takes a moment, on a slow host under emulation."""
@@ -56,7 +59,7 @@ class Seen:
 async def run(sandbox: Sandbox, *argv: str, stdin: bytes = b"") -> tuple[ExecResult, Seen]:
     """Run a command to its end."""
     seen = Seen()
-    return await sandbox.exec(Command(argv, PATIENCE_S, stdin=stdin), seen), seen
+    return await sandbox.commands.run(Command(argv, PATIENCE_S, stdin=stdin), seen), seen
 
 
 async def shell(sandbox: Sandbox, script: str, stdin: bytes = b"") -> bytes:
@@ -71,7 +74,7 @@ async def cell(
 ) -> tuple[CodeResult, Seen]:
     """Run code to its end."""
     seen = Seen()
-    result = await sandbox.run_code(code, seen, deadline_s=deadline_s, context=context)
+    result = await sandbox.code.run(code, seen, deadline_s=deadline_s, context=context)
     return result, seen
 
 
@@ -91,12 +94,12 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 
 async def write(sandbox: Sandbox, path: str, content: bytes = b"") -> int:
     """Write a file in one piece."""
-    return await sandbox.write_file(path, pieces(content))
+    return await sandbox.files.write(path, pieces(content))
 
 
 async def read(sandbox: Sandbox, path: str, *, limit: int = 64 << 20) -> bytes:
     """Read a whole file."""
-    return b"".join([piece async for piece in sandbox.read_file(path, limit=limit)])
+    return b"".join([piece async for piece in sandbox.files.read(path, limit=limit)])
 
 
 async def refused(expected: type[_E], call: Awaitable[object]) -> _E:

@@ -9,18 +9,29 @@ makes the guest end what it was doing.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from forge.errors import SandboxError
-from forge.sandbox import answers
+from forge.sandbox.agent import answers
+from forge.sandbox.output import Display, Output, Sink, StreamName
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data, Message
 
 _MAX_LATE = 4 * 1024 * 1024  # a window and two full pipes, of at most a mebibyte each, with room
 _MAX_MESSAGES = 16  # beside the last; no verb sends more than one
 
+_STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
+_DISPLAY = 3
+
+_A = TypeVar("_A")
 _T = TypeVar("_T")
+
+MARGIN_S = 10.0
+"""What the guest may take beyond a deadline to say so: two seconds of grace, and a slow host."""
+
+STALL_S = 60.0
+"""Between two pieces of a file."""
 
 
 class Line(Protocol):
@@ -137,6 +148,29 @@ class Call:
             async for item in items:
                 value = item.value if isinstance(item, Message) else value
         return value
+
+    async def follow(self, sink: Sink, records: answers.Records | None = None) -> dict[str, Any]:
+        """Pass output on to a sink until the last message; displays only into `records`."""
+        final: dict[str, Any] = {}
+        async with contextlib.aclosing(self.items()) as items:
+            async for item in items:
+                if isinstance(item, Message):
+                    final = item.value
+                elif item.lane in _STREAMS:
+                    await sink(Output(_STREAMS[item.lane], item.data))
+                elif item.lane == _DISPLAY and records is not None:
+                    for bundle in self.checked(records.feed, item.data):
+                        await sink(Display(bundle))
+                else:
+                    raise self._line.violated(f"output on lane {item.lane}")
+        return final
+
+    def checked(self, parse: Callable[[_A], _T], answer: _A) -> _T:
+        """What `parse` makes of an answer; one that is malformed ends the machine."""
+        try:
+            return parse(answer)
+        except answers.Malformed as error:
+            raise self._line.violated(str(error)) from error
 
     def _moved(self) -> None:
         if self._stall:

@@ -21,11 +21,12 @@ from forge.errors import (
     SandboxUnresponsive,
 )
 from forge.sandbox import agent as agent_module
-from forge.sandbox.agent import Agent
-from forge.sandbox.base import Command, Display, ExecResult, Output
+from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.output import Display, Output
 from forge.testing.guest import FakeGuest, Verb, fake_guest, never, received
 from forge_guest.wire.frames import HEADER, MAX_PAYLOAD, Type, encode
 from forge_guest.wire.session import MAX_STREAMS, WINDOW
+from talking import Wired
 
 DONE = {"exit_code": 0, "signal": None, "timed_out": False, "duration_ms": 1.0}
 OK = {"status": "ok", "duration_ms": 1.0}
@@ -36,7 +37,7 @@ ENTRY = {"path": "/home/user/a", "kind": "file", "size": 1, "mode": 0o644, "modi
 class Told:
     """An agent, its guest, and what the owner of the machine was told."""
 
-    agent: Agent
+    agent: Wired
     guest: FakeGuest
     broken: list[SandboxError] = field(default_factory=list)
     shown: list[Output | Display] = field(default_factory=list)
@@ -52,17 +53,17 @@ class Told:
 
     async def exec(self, *argv: str, deadline_s: float = 5.0, stdin: bytes = b"") -> ExecResult:
         command = Command(argv or ("true",), deadline_s=deadline_s, stdin=stdin)
-        return await self.agent.exec(command, self.sink)
+        return await self.agent.commands.run(command, self.sink)
 
     async def code(self, code: str = "1", *, deadline_s: float = 5.0, context: str = "default"):
-        return await self.agent.run_code(code, self.sink, deadline_s=deadline_s, context=context)
+        return await self.agent.code.run(code, self.sink, deadline_s=deadline_s, context=context)
 
 
 @asynccontextmanager
 async def talking(verbs: Mapping[str, Verb]) -> AsyncIterator[Told]:
     async with asyncio.timeout(20), fake_guest(verbs) as guest:
         broken: list[SandboxError] = []
-        agent = Agent(guest.fd, broken.append)
+        agent = Wired(guest.fd, broken.append)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(agent.run())
             try:
@@ -91,7 +92,7 @@ async def content(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 async def read(told: Told, path: str = "a", *, limit: int = 1_000_000) -> bytes:
-    return b"".join([piece async for piece in told.agent.read_file(path, limit=limit)])
+    return b"".join([piece async for piece in told.agent.files.read(path, limit=limit)])
 
 
 def says(*messages: dict[str, object]) -> Verb:
@@ -126,7 +127,7 @@ async def test_a_command_streams_its_output_and_ends():
 
     async with talking({"exec": verb}) as told:
         command = Command(("a", "b"), 5.0, cwd="sub", env={"K": "v"}, user="root", stdin=b"in")
-        result = await told.agent.exec(command, told.sink)
+        result = await told.agent.commands.run(command, told.sink)
         assert result == ExecResult(3, None, timed_out=False, duration_ms=1.0)
         assert told.shown == [Output("stdout", b"out:in"), Output("stderr", b"err")]
         assert told.guest.requests == [
@@ -186,9 +187,9 @@ async def test_a_file_is_written_read_and_listed():
         await stream.message({"count": 3}, fin=True)
 
     async with talking({"write": write, "read": send, "list": entries}) as told:
-        assert await told.agent.write_file("a", content(b"x" * 600_000, b"", b"end")) == 600_003
+        assert await told.agent.files.write("a", content(b"x" * 600_000, b"", b"end")) == 600_003
         assert await read(told) == b"x" * 600_000 + b"end"
-        assert [each.path for each in await told.agent.list_files(".", depth=2)] == [
+        assert [each.path for each in await told.agent.files.list(".", depth=2)] == [
             "/a",
             "/a/x",
             "/b",
@@ -229,7 +230,7 @@ async def test_a_refusal_has_its_error_and_the_machine_goes_on(code, expected):
     """Each refusal is named; nothing is broken by it."""
     verb = refuses(code, "for a reason")
     async with talking(dict.fromkeys(("exec", "code", "read", "list"), verb)) as told:
-        for call in (told.exec, told.code, lambda: read(told), lambda: told.agent.list_files("a")):
+        for call in (told.exec, told.code, lambda: read(told), lambda: told.agent.files.list("a")):
             with pytest.raises(expected) as caught:
                 await call()
             assert type(caught.value) is expected
@@ -253,7 +254,7 @@ async def test_a_write_that_is_refused_midway_ends_at_once():
 
     async with talking({"write": verb}) as told:
         with pytest.raises(QuotaExceeded):
-            await told.agent.write_file("a", endless())
+            await told.agent.files.write("a", endless())
         assert taken < 100
         assert told.broken == []
 
@@ -262,7 +263,7 @@ async def test_writing_below_what_is_no_folder_is_a_refusal():
     """`not_found` makes no sense for a write, so it is not passed on as such."""
     async with talking({"write": refuses("not_found")}) as told:
         with pytest.raises(GuestRefused):
-            await told.agent.write_file("a/b", content(b""))
+            await told.agent.files.write("a/b", content(b""))
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", "x" * 4097, "é" * 2049, "\ud800"])
@@ -270,10 +271,10 @@ async def test_a_malformed_path_is_refused_without_asking_the_guest(path):
     """Empty, NUL, more than 4096 bytes, or text that is no path."""
     async with talking({}) as told:
         for call in (
-            lambda: told.agent.write_file(path, content()),
+            lambda: told.agent.files.write(path, content()),
             lambda: read(told, path),
-            lambda: told.agent.list_files(path),
-            lambda: told.agent.exec(Command(("true",), 1.0, cwd=path), told.sink),
+            lambda: told.agent.files.list(path),
+            lambda: told.agent.commands.run(Command(("true",), 1.0, cwd=path), told.sink),
         ):
             with pytest.raises(PathRefused):
                 await call()
@@ -305,17 +306,17 @@ async def test_a_command_that_cannot_be_sent_is_refused(command):
     """No program, NUL, impossible variables, or more than one frame holds."""
     async with talking({}) as told:
         with pytest.raises(InputRefused):
-            await told.agent.exec(command, told.sink)
+            await told.agent.commands.run(command, told.sink)
         assert told.guest.requests == []
 
 
 async def test_too_many_calls_at_once_are_refused_and_harm_nobody():
     """The wire's limit is the host's to keep; the calls under way go on."""
     async with talking({"exec": never}) as told, asyncio.TaskGroup() as tasks:
-        calls = [tasks.create_task(told.exec()) for _ in range(MAX_STREAMS)]
+        calls = [tasks.create_task(told.commands.run()) for _ in range(MAX_STREAMS)]
         await told.guest.until(lambda guest: len(guest.requests) == MAX_STREAMS)
         with pytest.raises(GuestRefused, match="too many"):
-            await told.exec()
+            await told.commands.run()
         assert told.broken == []
         for call in calls:
             call.cancel()
@@ -334,7 +335,7 @@ async def test_a_command_may_answer_while_its_input_is_still_coming():
 
     data = bytes(range(256)) * 8_192
     async with talking({"exec": verb}) as told:
-        assert (await told.exec(stdin=data)).ok
+        assert (await told.commands.run(stdin=data)).ok
         assert told.stdout == data
 
 
@@ -342,7 +343,7 @@ async def test_a_command_need_not_read_its_input():
     """It ends while most of its input is unsent; the stream is gone on both sides."""
     async with talking({"exec": says(DONE), "ping": says({"version": 1})}) as told:
         for _ in range(MAX_STREAMS + 10):
-            assert (await told.exec(stdin=bytes(2 * WINDOW))).ok
+            assert (await told.commands.run(stdin=bytes(2 * WINDOW))).ok
         await told.agent.ping()
         assert told.guest.channel.session._streams == {}
         assert told.agent._channel.session._streams == {}
@@ -355,13 +356,13 @@ async def test_a_command_need_not_read_its_input():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda told: told.exec(deadline_s=0.05),
-        lambda told: told.exec(deadline_s=0.05, stdin=bytes(3 * WINDOW)),
+        lambda told: told.commands.run(deadline_s=0.05),
+        lambda told: told.commands.run(deadline_s=0.05, stdin=bytes(3 * WINDOW)),
         lambda told: told.code(deadline_s=0.05),
-        lambda told: told.agent.write_file("a", content(bytes(3 * WINDOW))),
-        lambda told: told.agent.write_file("a", content()),
+        lambda told: told.agent.files.write("a", content(bytes(3 * WINDOW))),
+        lambda told: told.agent.files.write("a", content()),
         read,
-        lambda told: told.agent.list_files("a"),
+        lambda told: told.agent.files.list("a"),
         lambda told: told.agent.handshake(0.1),
         lambda told: told.agent.ping(),
         lambda told: told.agent.restore("name", 1),
@@ -385,7 +386,7 @@ async def test_a_guest_that_reads_nothing_is_destroyed():
     async with talking({"write": never}) as told, asyncio.TaskGroup() as tasks:
         told.guest.stop_reading()
         calls = [
-            tasks.create_task(outcome(told.agent.write_file("a", content(bytes(3 * WINDOW)))))
+            tasks.create_task(outcome(told.agent.files.write("a", content(bytes(3 * WINDOW)))))
             for _ in range(20)
         ]
     errors = {type(call.result()) for call in calls}
@@ -400,7 +401,7 @@ async def test_opening_a_call_has_its_deadline_too():
         told.guest.stop_reading()
         await passed(0)
         calls = [
-            tasks.create_task(told.agent.write_file("a", content(bytes(WINDOW - 20_000))))
+            tasks.create_task(told.agent.files.write("a", content(bytes(WINDOW - 20_000))))
             for _ in range(8)
         ]
         for _ in range(100):
@@ -434,7 +435,7 @@ async def test_time_that_the_sink_takes_is_not_held_against_the_guest():
             await passed(0.02)
             await told.sink(item)
 
-        assert (await told.agent.exec(Command(("true",), 0.05), slow)).ok
+        assert (await told.agent.commands.run(Command(("true",), 0.05), slow)).ok
         assert len(told.stdout) == 40 * 30_000
         assert told.broken == []
 
@@ -453,7 +454,7 @@ async def test_output_without_end_does_not_keep_a_call_alive():
             await passed(0.002)
 
         with pytest.raises(SandboxUnresponsive):
-            await told.agent.exec(Command(("yes",), 0.05), slow)
+            await told.agent.commands.run(Command(("yes",), 0.05), slow)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -467,7 +468,7 @@ async def test_a_trickle_does_not_keep_a_call_alive():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxUnresponsive):
-            await told.exec(deadline_s=0.05)
+            await told.commands.run(deadline_s=0.05)
         assert 0 < len(told.stdout) < 50
 
 
@@ -561,11 +562,11 @@ def message(value: object, *, fin: bool = True) -> bytes:
 async def test_a_guest_that_lies_is_found_out(verb, lie):
     """Each answer that is not what its verb promises destroys the machine, and says so."""
     calls = {
-        "exec": lambda told: told.exec(),
+        "exec": lambda told: told.commands.run(),
         "code": lambda told: told.code(),
         "read": lambda told: read(told, limit=50),
-        "list": lambda told: told.agent.list_files("a"),
-        "write": lambda told: told.agent.write_file("a", content()),
+        "list": lambda told: told.agent.files.list("a"),
+        "write": lambda told: told.agent.files.write("a", content()),
         "ping": lambda told: told.agent.handshake(5.0),
         "restore": lambda told: told.agent.restore("name", 1),
         "prepare": lambda told: told.agent.prepare((), {}, 1, interpreter=False),
@@ -580,7 +581,7 @@ async def test_a_guest_that_lies_is_found_out(verb, lie):
 
 async def test_a_listing_without_end_is_cut_short(monkeypatch):
     """What a guest lists is bounded in bytes, whatever it claims."""
-    monkeypatch.setattr("forge.sandbox.answers.MAX_LISTING", 100_000)
+    monkeypatch.setattr("forge.sandbox.agent.answers.MAX_LISTING", 100_000)
 
     async def verb(stream):
         while True:
@@ -588,7 +589,7 @@ async def test_a_listing_without_end_is_cut_short(monkeypatch):
 
     async with talking({"list": verb}) as told:
         with pytest.raises(GuestViolation):
-            await told.agent.list_files("a")
+            await told.agent.files.list("a")
 
 
 @pytest.mark.parametrize(
@@ -615,12 +616,12 @@ async def test_what_breaks_the_wire_ends_the_machine_with_its_name(frame):
         async with asyncio.TaskGroup() as tasks:
             code = tasks.create_task(outcome(told.code()))
             await told.guest.until(lambda guest: guest.requests != [])
-            bystander = tasks.create_task(outcome(told.exec()))
+            bystander = tasks.create_task(outcome(told.commands.run()))
         assert isinstance(code.result(), GuestViolation) or code.result().status == "ok"
         assert isinstance(bystander.result(), (GuestViolation, SandboxStopped))
         assert [type(error) for error in told.broken] == [GuestViolation]
         with pytest.raises(SandboxStopped, match="broke the wire"):
-            await told.exec()
+            await told.commands.run()
 
 
 # -- ends --------------------------------------------------------------------------------------
@@ -634,9 +635,9 @@ async def test_a_machine_that_dies_says_so_once():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxDied):
-            await told.exec()
+            await told.commands.run()
         with pytest.raises(SandboxStopped):
-            await told.exec()
+            await told.commands.run()
         assert [type(error) for error in told.broken] == [SandboxDied]
 
 
@@ -649,14 +650,14 @@ async def test_output_before_a_death_is_still_shown():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxDied):
-            await told.exec()
+            await told.commands.run()
         assert told.stdout == b"last words"
 
 
 async def test_stopping_is_no_death():
     """A machine that its owner stops raises `SandboxStopped` for what was under way."""
     async with talking({"exec": never}) as told, asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(outcome(told.exec()))
+        call = tasks.create_task(outcome(told.commands.run()))
         await told.guest.until(lambda guest: guest.requests != [])
         told.agent.close()
         told.agent.close()
@@ -673,11 +674,11 @@ async def test_cancelling_a_call_gives_its_stream_up(verb):
         await asyncio.Event().wait()
 
     calls = {
-        "exec": lambda told: told.exec(),
+        "exec": lambda told: told.commands.run(),
         "code": lambda told: told.code(),
-        "write": lambda told: told.agent.write_file("a", stuck()),
+        "write": lambda told: told.agent.files.write("a", stuck()),
         "read": read,
-        "list": lambda told: told.agent.list_files("a"),
+        "list": lambda told: told.agent.files.list("a"),
     }
     verbs = {verb: never, "ping": says({"version": 1})}
     async with talking(verbs) as told, asyncio.TaskGroup() as tasks:
@@ -698,7 +699,7 @@ async def test_a_reader_that_stops_early_gives_its_stream_up():
             await stream.send(1, bytes(30_000))
 
     async with talking({"read": verb}) as told:
-        pieces = told.agent.read_file("a", limit=1 << 40)
+        pieces = told.agent.files.read("a", limit=1 << 40)
         await anext(pieces)
         await pieces.aclose()
         await told.guest.until(lambda guest: guest.given_up == [("read", "cancelled")])
@@ -717,7 +718,7 @@ async def test_a_sink_that_fails_ends_the_call_with_its_own_error():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(LookupError, match="the disk of the host") as caught:
-            await told.agent.exec(Command(("yes",), 5.0), failing)
+            await told.agent.commands.run(Command(("yes",), 5.0), failing)
         assert isinstance(caught.value.__cause__, OSError)
         await told.guest.until(lambda guest: guest.given_up == [("exec", "cancelled")])
         assert told.broken == []
@@ -732,5 +733,5 @@ async def test_a_source_that_fails_leaves_no_file():
 
     async with talking({"write": never}) as told:
         with pytest.raises(LookupError):
-            await told.agent.write_file("a", failing())
+            await told.agent.files.write("a", failing())
         await told.guest.until(lambda guest: guest.given_up == [("write", "cancelled")])

@@ -8,9 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forge.errors import FileNotFound, GuestRefused, QuotaExceeded
-from forge.sandbox import answers
-from forge.sandbox.answers import Malformed
-from forge.sandbox.base import CodeError, CodeResult, ExecResult, FileInfo
+from forge.sandbox.agent import answers
+from forge.sandbox.agent.answers import Malformed
+from forge.sandbox.code import CodeError, CodeResult
+from forge.sandbox.commands import ExecResult
+from forge.sandbox.files import FileInfo
 from forge_guest.wire.channel import StreamReset
 
 scalars = (

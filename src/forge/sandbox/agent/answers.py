@@ -10,15 +10,10 @@ import struct
 from typing import Any, TypeGuard, cast
 
 from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
-from forge.sandbox.base import (
-    CodeError,
-    CodeResult,
-    CodeStatus,
-    ExecResult,
-    FileInfo,
-    FileKind,
-    MimeBundle,
-)
+from forge.sandbox.code import CodeError, CodeResult, CodeStatus
+from forge.sandbox.commands import ExecResult
+from forge.sandbox.files import FileInfo, FileKind
+from forge.sandbox.output import MimeBundle
 from forge_guest.wire.channel import StreamReset
 
 MAX_LISTING = 64 * 1024 * 1024

@@ -1,0 +1,163 @@
+"""The line to one guest's agent: who reads it, when it is broken, and what is asked before use.
+
+Provider-independent: whoever can start a machine and give a connected descriptor gets the whole
+contract from here. Everything that arrives is hostile and is checked before it is used; what breaks
+the wire's rules ends the machine with `GuestViolation`.
+
+Each call waits for the guest at most its own deadline plus a margin (`call` says how that is
+counted). A guest that lets it pass is destroyed.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from forge.errors import (
+    GuestRefused,
+    GuestViolation,
+    InputRefused,
+    SandboxDied,
+    SandboxError,
+    SandboxStopped,
+    SandboxUnresponsive,
+)
+from forge.sandbox.agent import answers
+from forge.sandbox.agent.call import Call
+from forge_guest.wire.channel import Channel, ChannelClosed, Stream
+from forge_guest.wire.frames import WireError
+from forge_guest.wire.session import TooManyStreams
+from forge_guest.wire.transport import FdTransport
+
+AGENT_VERSION = 1
+"""Of the verbs this host speaks."""
+
+_QUICK_S = 15.0  # for verbs that take milliseconds; this is for a machine that is out of memory
+_PREPARE_S = 240.0  # loading the scientific stack under emulation takes about 10 s
+
+
+class Connection:
+    """A connection to one machine's agent; a `Line` for its calls.
+
+    Args:
+        fd: a connected descriptor; owned from here on.
+        on_broken: called once when the machine must be destroyed.
+    """
+
+    def __init__(self, fd: int, on_broken: Callable[[SandboxError], None]) -> None:
+        self._channel = Channel(FdTransport(fd), host=True)
+        self._on_broken = on_broken
+        self._broken: SandboxError | None = None
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Read until the connection ends; one task runs this for the machine's whole life."""
+        try:
+            await self._channel.run()
+        except WireError as error:
+            self._break(GuestViolation(f"the machine broke the wire's rules: {error}"))
+        else:
+            self._break(SandboxDied("the machine ended while it was in use"))
+
+    def close(self) -> None:
+        """End the connection; calls under way raise `SandboxStopped`."""
+        self._stopped = True
+        self._channel.close(ChannelClosed("the machine was stopped"))
+
+    def _break(self, error: SandboxError) -> SandboxError:
+        if self._broken is None and not self._stopped:
+            self._broken = error
+            self._on_broken(error)
+            self._channel.close(ChannelClosed(str(error)))
+        return self._broken or SandboxStopped("the machine was stopped")
+
+    # -- before anyone uses the machine ----------------------------------------------------------
+
+    async def handshake(self, deadline_s: float) -> None:
+        """Wait for the agent's first answer.
+
+        Raises:
+            SandboxDied, SandboxUnresponsive, GuestViolation: it did not give one.
+        """
+        reply = await self._ask({"verb": "ping"}, deadline_s)
+        if reply.get("version") != AGENT_VERSION:
+            raise self.violated(f"it does not speak version {AGENT_VERSION} of the verbs")
+
+    async def prepare(
+        self, preload: tuple[str, ...], env: Mapping[str, str], processes: int, *, interpreter: bool
+    ) -> tuple[str, ...]:
+        """Get ready to be saved as a template; returns what could not be preloaded."""
+        request = {
+            "verb": "prepare",
+            "preload": list(preload),
+            "env": dict(env),
+            "processes": processes,
+            "interpreter": interpreter,
+        }
+        async with Call(self, request, _PREPARE_S, fin=True) as call:
+            return call.checked(answers.failures, await call.final())
+
+    async def restore(self, hostname: str, now_ns: int) -> None:
+        """Give a restored machine facts of its own: randomness, clock, name, id.
+
+        Raises:
+            SandboxDied, SandboxUnresponsive, GuestViolation: it did not apply all of them.
+        """
+        request = {
+            "verb": "restore",
+            "entropy": secrets.token_hex(64),
+            "realtime_ns": now_ns,
+            "hostname": hostname,
+            "machine_id": secrets.token_hex(16),
+        }
+        try:
+            reply = await self._ask(request, _QUICK_S)
+        except GuestRefused as error:
+            raise self._break(
+                GuestViolation(f"a restored machine kept old facts: {error.message}")
+            ) from error
+        if reply.get("restored") is not True:
+            raise self._break(GuestViolation("a restored machine did not apply its facts"))
+
+    async def ping(self) -> None:
+        """One round trip."""
+        await self._ask({"verb": "ping"}, _QUICK_S)
+
+    # -- for calls -----------------------------------------------------------------------------
+
+    def violated(self, why: str) -> SandboxError:
+        """The guest lied: the machine is destroyed and this is the error to raise."""
+        return self._break(GuestViolation(f"the machine's agent lied: {why}"))
+
+    def overdue(self, verb: str, deadline_s: float) -> SandboxError:
+        """The guest did not answer: the machine is destroyed and this is the error to raise."""
+        return self._break(
+            SandboxUnresponsive(f"the machine did not answer {verb} within {deadline_s:.0f} s")
+        )
+
+    async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
+        """Open a stream for a request.
+
+        Raises:
+            InputRefused: the request is too large for one frame.
+            GuestRefused: too many calls are under way.
+            SandboxStopped, SandboxDied: the machine has gone.
+        """
+        if self._broken or self._stopped:
+            reason = f": {self._broken.message}" if self._broken else ""
+            raise SandboxStopped(f"this machine is no longer there{reason}")
+        try:
+            return await self._channel.open(request, fin=fin)
+        except ValueError as error:
+            raise InputRefused(f"the request is too large: {error}") from error
+        except TooManyStreams as error:
+            raise GuestRefused(f"the machine has too many calls under way: {error}") from error
+        except ChannelClosed as error:
+            raise self.gone() from error
+
+    def gone(self) -> SandboxError:
+        """The connection ended: why."""
+        return self._break(SandboxDied("the machine ended while it was in use"))
+
+    async def _ask(self, request: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+        async with Call(self, request, deadline_s, fin=True) as call:
+            return await call.final()

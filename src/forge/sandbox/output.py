@@ -1,0 +1,32 @@
+"""What a machine shows while it works: bytes that were printed, and rich displays.
+
+A `Sink` takes them one by one, in order. While it waits the guest waits too (flow control), so
+output without end neither fills the host's memory nor holds up another call.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+StreamName = Literal["stdout", "stderr"]
+MimeBundle = dict[str, str]
+"""Jupyter's MIME bundle. Text types are text, binary types base64, JSON types JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command or code printed, as raw bytes."""
+
+    stream: StreamName
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """A rich result that code displayed, in order with its output."""
+
+    data: MimeBundle
+
+
+Sink = Callable[[Output | Display], Awaitable[None]]
+"""Where live output goes. While a sink waits, the guest's output waits too (flow control)."""
