@@ -23,7 +23,7 @@ from forge.errors import (
     SandboxStopped,
     SandboxUnresponsive,
 )
-from forge.sandbox import agent as agent_module
+from forge.sandbox.agent import deadlines
 from forge.sandbox.commands import Command
 from forge.sandbox.output import Display, Output
 from forge_guest.wire.frames import HEADER, MAX_PAYLOAD, Type, encode
@@ -83,8 +83,8 @@ async def attempt(agent: Wired, deadline_s: float = 0.2) -> SandboxError | None:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """No test waits for the margins of a slow host."""
-    for name in ("MARGIN_S", "_QUICK_S", "_STALL_S"):
-        monkeypatch.setattr(agent_module, name, 0.2)
+    for name in ("MARGIN_S", "QUICK_S", "STALL_S"):
+        monkeypatch.setattr(deadlines, name, 0.2)
 
 
 def piece(lane: int, data: bytes) -> bytes:

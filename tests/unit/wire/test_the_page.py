@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forge.sandbox.agent import answers, call, connection
+from forge.sandbox.agent import answers, call, connection, deadlines
 from forge.sandbox.agent import files as agent_files
 from forge.sandbox.files import MAX_PATH_BYTES
 from forge_guest.wire import frames, session
@@ -132,7 +132,7 @@ def test_the_numbers_are_the_codes_own():
     assert constant("MAX_ENTRIES", "files.py") == entries
     assert session._STALE == 4
     assert "up to four of them" in PAGE
-    assert call.MARGIN_S == 10
+    assert deadlines.MARGIN_S == 10
     assert "ten seconds longer" in PAGE
 
 

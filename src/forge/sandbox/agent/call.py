@@ -27,12 +27,6 @@ _DISPLAY = 3
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
-MARGIN_S = 10.0
-"""What the guest may take beyond a deadline to say so: two seconds of grace, and a slow host."""
-
-STALL_S = 60.0
-"""Between two pieces of a file."""
-
 
 class Line(Protocol):
     """What a call needs to know of its connection."""

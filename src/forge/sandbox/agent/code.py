@@ -3,8 +3,8 @@
 import asyncio
 from weakref import WeakValueDictionary
 
-from forge.sandbox.agent import answers
-from forge.sandbox.agent.call import MARGIN_S, Call, Line
+from forge.sandbox.agent import answers, deadlines
+from forge.sandbox.agent.call import Call, Line
 from forge.sandbox.code import CodeResult
 from forge.sandbox.output import Sink
 
@@ -25,7 +25,7 @@ class AgentInterpreter:
         source = code.encode("utf-8", "surrogatepass")
         async with (
             self._turns.setdefault(context, asyncio.Lock()),
-            Call(self._line, request, deadline_s + MARGIN_S) as call,
+            Call(self._line, request, deadline_s + deadlines.MARGIN_S) as call,
             call.feeding(source),
         ):
             final = await call.follow(sink, answers.Records())

@@ -3,8 +3,8 @@
 import posixpath
 
 from forge.errors import InputRefused
-from forge.sandbox.agent import answers
-from forge.sandbox.agent.call import MARGIN_S, Call, Line
+from forge.sandbox.agent import answers, deadlines
+from forge.sandbox.agent.call import Call, Line
 from forge.sandbox.agent.files import check_path
 from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.files import HOME
@@ -29,7 +29,7 @@ class AgentCommands:
             "deadline_s": command.deadline_s,
         }
         async with (
-            Call(self._line, request, command.deadline_s + MARGIN_S) as call,
+            Call(self._line, request, command.deadline_s + deadlines.MARGIN_S) as call,
             call.feeding(command.stdin),
         ):
             final = await call.follow(sink)

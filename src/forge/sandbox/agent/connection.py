@@ -21,7 +21,7 @@ from forge.errors import (
     SandboxStopped,
     SandboxUnresponsive,
 )
-from forge.sandbox.agent import answers
+from forge.sandbox.agent import answers, deadlines
 from forge.sandbox.agent.call import Call
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream
 from forge_guest.wire.frames import WireError
@@ -30,9 +30,6 @@ from forge_guest.wire.transport import FdTransport
 
 AGENT_VERSION = 1
 """Of the verbs this host speaks."""
-
-_QUICK_S = 15.0  # for verbs that take milliseconds; this is for a machine that is out of memory
-_PREPARE_S = 240.0  # loading the scientific stack under emulation takes about 10 s
 
 
 class Connection:
@@ -93,7 +90,7 @@ class Connection:
             "processes": processes,
             "interpreter": interpreter,
         }
-        async with Call(self, request, _PREPARE_S, fin=True) as call:
+        async with Call(self, request, deadlines.PREPARE_S, fin=True) as call:
             return call.checked(answers.failures, await call.final())
 
     async def restore(self, hostname: str, now_ns: int) -> None:
@@ -110,7 +107,7 @@ class Connection:
             "machine_id": secrets.token_hex(16),
         }
         try:
-            reply = await self._ask(request, _QUICK_S)
+            reply = await self._ask(request, deadlines.QUICK_S)
         except GuestRefused as error:
             raise self._break(
                 GuestViolation(f"a restored machine kept old facts: {error.message}")
@@ -120,7 +117,7 @@ class Connection:
 
     async def ping(self) -> None:
         """One round trip."""
-        await self._ask({"verb": "ping"}, _QUICK_S)
+        await self._ask({"verb": "ping"}, deadlines.QUICK_S)
 
     # -- for calls -----------------------------------------------------------------------------
 

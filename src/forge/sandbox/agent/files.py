@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from forge.errors import FileNotFound, GuestRefused, PathRefused
-from forge.sandbox.agent import answers
-from forge.sandbox.agent.call import STALL_S, Call, Line
+from forge.sandbox.agent import answers, deadlines
+from forge.sandbox.agent.call import Call, Line
 from forge.sandbox.files import MAX_PATH_BYTES, FileInfo
 from forge_guest.wire.session import Data
 
@@ -21,7 +21,9 @@ class AgentFiles:
     async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
         """See `forge.sandbox.files.Files.write`."""
         check_path(path)
-        async with Call(self._line, {"verb": "write", "path": path}, STALL_S, stall=True) as call:
+        async with Call(
+            self._line, {"verb": "write", "path": path}, deadlines.STALL_S, stall=True
+        ) as call:
             try:
                 async for piece in content:
                     await call.send_piece(piece)
@@ -37,7 +39,7 @@ class AgentFiles:
         request = {"verb": "read", "path": path, "limit": limit}
         left = limit
         async with (
-            Call(self._line, request, STALL_S, fin=True, stall=True) as call,
+            Call(self._line, request, deadlines.STALL_S, fin=True, stall=True) as call,
             aclosing(call.items()) as items,
         ):
             async for item in items:
@@ -55,7 +57,7 @@ class AgentFiles:
         listing = bytearray()
         request = {"verb": "list", "path": path, "depth": depth}
         async with (
-            Call(self._line, request, STALL_S, fin=True, stall=True) as call,
+            Call(self._line, request, deadlines.STALL_S, fin=True, stall=True) as call,
             aclosing(call.items()) as items,
         ):
             async for item in items:

@@ -20,7 +20,7 @@ from forge.errors import (
     SandboxStopped,
     SandboxUnresponsive,
 )
-from forge.sandbox import agent as agent_module
+from forge.sandbox.agent import deadlines
 from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.output import Display, Output
 from forge.testing.guest import FakeGuest, Verb, fake_guest, never, received
@@ -75,8 +75,8 @@ async def talking(verbs: Mapping[str, Verb]) -> AsyncIterator[Told]:
 @pytest.fixture
 def impatient(monkeypatch):
     """Every wait of the agent's own is a tenth of a second."""
-    for name in ("MARGIN_S", "_QUICK_S", "_STALL_S", "_PREPARE_S"):
-        monkeypatch.setattr(agent_module, name, 0.1)
+    for name in ("MARGIN_S", "QUICK_S", "STALL_S", "PREPARE_S"):
+        monkeypatch.setattr(deadlines, name, 0.1)
 
 
 async def passed(seconds: float) -> None:
@@ -313,10 +313,10 @@ async def test_a_command_that_cannot_be_sent_is_refused(command):
 async def test_too_many_calls_at_once_are_refused_and_harm_nobody():
     """The wire's limit is the host's to keep; the calls under way go on."""
     async with talking({"exec": never}) as told, asyncio.TaskGroup() as tasks:
-        calls = [tasks.create_task(told.commands.run()) for _ in range(MAX_STREAMS)]
+        calls = [tasks.create_task(told.exec()) for _ in range(MAX_STREAMS)]
         await told.guest.until(lambda guest: len(guest.requests) == MAX_STREAMS)
         with pytest.raises(GuestRefused, match="too many"):
-            await told.commands.run()
+            await told.exec()
         assert told.broken == []
         for call in calls:
             call.cancel()
@@ -335,7 +335,7 @@ async def test_a_command_may_answer_while_its_input_is_still_coming():
 
     data = bytes(range(256)) * 8_192
     async with talking({"exec": verb}) as told:
-        assert (await told.commands.run(stdin=data)).ok
+        assert (await told.exec(stdin=data)).ok
         assert told.stdout == data
 
 
@@ -343,7 +343,7 @@ async def test_a_command_need_not_read_its_input():
     """It ends while most of its input is unsent; the stream is gone on both sides."""
     async with talking({"exec": says(DONE), "ping": says({"version": 1})}) as told:
         for _ in range(MAX_STREAMS + 10):
-            assert (await told.commands.run(stdin=bytes(2 * WINDOW))).ok
+            assert (await told.exec(stdin=bytes(2 * WINDOW))).ok
         await told.agent.ping()
         assert told.guest.channel.session._streams == {}
         assert told.agent._channel.session._streams == {}
@@ -356,8 +356,8 @@ async def test_a_command_need_not_read_its_input():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda told: told.commands.run(deadline_s=0.05),
-        lambda told: told.commands.run(deadline_s=0.05, stdin=bytes(3 * WINDOW)),
+        lambda told: told.exec(deadline_s=0.05),
+        lambda told: told.exec(deadline_s=0.05, stdin=bytes(3 * WINDOW)),
         lambda told: told.code(deadline_s=0.05),
         lambda told: told.agent.files.write("a", content(bytes(3 * WINDOW))),
         lambda told: told.agent.files.write("a", content()),
@@ -468,7 +468,7 @@ async def test_a_trickle_does_not_keep_a_call_alive():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxUnresponsive):
-            await told.commands.run(deadline_s=0.05)
+            await told.exec(deadline_s=0.05)
         assert 0 < len(told.stdout) < 50
 
 
@@ -562,7 +562,7 @@ def message(value: object, *, fin: bool = True) -> bytes:
 async def test_a_guest_that_lies_is_found_out(verb, lie):
     """Each answer that is not what its verb promises destroys the machine, and says so."""
     calls = {
-        "exec": lambda told: told.commands.run(),
+        "exec": lambda told: told.exec(),
         "code": lambda told: told.code(),
         "read": lambda told: read(told, limit=50),
         "list": lambda told: told.agent.files.list("a"),
@@ -616,12 +616,12 @@ async def test_what_breaks_the_wire_ends_the_machine_with_its_name(frame):
         async with asyncio.TaskGroup() as tasks:
             code = tasks.create_task(outcome(told.code()))
             await told.guest.until(lambda guest: guest.requests != [])
-            bystander = tasks.create_task(outcome(told.commands.run()))
+            bystander = tasks.create_task(outcome(told.exec()))
         assert isinstance(code.result(), GuestViolation) or code.result().status == "ok"
         assert isinstance(bystander.result(), (GuestViolation, SandboxStopped))
         assert [type(error) for error in told.broken] == [GuestViolation]
         with pytest.raises(SandboxStopped, match="broke the wire"):
-            await told.commands.run()
+            await told.exec()
 
 
 # -- ends --------------------------------------------------------------------------------------
@@ -635,9 +635,9 @@ async def test_a_machine_that_dies_says_so_once():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxDied):
-            await told.commands.run()
+            await told.exec()
         with pytest.raises(SandboxStopped):
-            await told.commands.run()
+            await told.exec()
         assert [type(error) for error in told.broken] == [SandboxDied]
 
 
@@ -650,14 +650,14 @@ async def test_output_before_a_death_is_still_shown():
 
     async with talking({"exec": verb}) as told:
         with pytest.raises(SandboxDied):
-            await told.commands.run()
+            await told.exec()
         assert told.stdout == b"last words"
 
 
 async def test_stopping_is_no_death():
     """A machine that its owner stops raises `SandboxStopped` for what was under way."""
     async with talking({"exec": never}) as told, asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(outcome(told.commands.run()))
+        call = tasks.create_task(outcome(told.exec()))
         await told.guest.until(lambda guest: guest.requests != [])
         told.agent.close()
         told.agent.close()
@@ -674,7 +674,7 @@ async def test_cancelling_a_call_gives_its_stream_up(verb):
         await asyncio.Event().wait()
 
     calls = {
-        "exec": lambda told: told.commands.run(),
+        "exec": lambda told: told.exec(),
         "code": lambda told: told.code(),
         "write": lambda told: told.agent.files.write("a", stuck()),
         "read": read,

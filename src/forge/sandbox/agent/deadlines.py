@@ -1,0 +1,16 @@
+"""How long a guest may take, in seconds, beside the deadlines that callers give.
+
+Read as `deadlines.NAME` at each use, so that they stand on one page and a test can shorten them.
+"""
+
+MARGIN_S = 10.0
+"""Beyond a caller's deadline, to say so: two seconds of grace, and a slow host."""
+
+QUICK_S = 15.0
+"""For verbs that take milliseconds; this is for a machine that is out of memory."""
+
+STALL_S = 60.0
+"""Between two pieces of a file."""
+
+PREPARE_S = 240.0
+"""To load the scientific stack, which takes about 10 s under emulation."""
