@@ -73,6 +73,7 @@ async def test_a_killed_run_keeps_all_it_showed_and_is_closed_at_the_next_start(
         while len(shown) < records:
             shown.append((await child.stdout.readline()).decode().split())
     os.kill(child.pid, signal.SIGKILL)
+    # Everything it started holds its output open, so this ends only once nothing of it is left.
     rest, _ = await child.communicate()
     # A line cut off by the kill was not shown.
     shown += [line.split() for line in rest.decode().split("\n")[:-1]]

@@ -42,7 +42,8 @@ def tool_name(name: str) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """A tool call's arguments as an object that can be written as strict JSON."""
     try:
-        value = pydantic_core.from_json(arguments or "{}", allow_inf_nan=False)
+        # As bytes: text with a lone surrogate is then a ValueError, as any other broken JSON.
+        value = pydantic_core.from_json(arguments.encode() or b"{}", allow_inf_nan=False)
         if isinstance(value, dict):
             # What cannot be written again (an integer of 5,000 digits) cannot be sent either.
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()

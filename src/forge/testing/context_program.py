@@ -6,13 +6,16 @@ Each line in is a JSON string, the cell's source. Lines out are `[kind, value]`:
 
 import ast
 import base64
+import ctypes
 import io
 import json
+import signal
 import sys
 import traceback
 from typing import Any, TextIO
 
 WIRE: TextIO = sys.stdout
+_PR_SET_PDEATHSIG = 1
 
 
 def send(kind: str, value: Any) -> None:
@@ -46,7 +49,8 @@ def run(source: str, names: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Answer cells until the input ends."""
+    """Answer cells until the input ends, or whoever started this is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     names: dict[str, Any] = {"__name__": "__main__"}
     sys.stdout, sys.stderr = Stream("stdout"), Stream("stderr")
     for line in sys.stdin:
