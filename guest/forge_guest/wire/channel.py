@@ -219,6 +219,11 @@ class Channel:
         finally:
             self.close(reason)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over."""
+        return self._closed is not None
+
     def close(self, reason: Exception) -> None:
         """End the connection and every stream on it; calling it again does nothing."""
         if self._closed is not None:
