@@ -101,7 +101,8 @@ def machine_argv(
             (fds.data, fds.data_read_only),
             "cache=unsafe,discard=unmap,detect-zeroes=unmap",
         ),
-        *(["-incoming", "defer"] if boot is None else _boot(boot)),
+        # A clone stands still (-S) until told to go: what it starts from stays whole so long.
+        *(["-S", "-incoming", "defer"] if boot is None else _boot(boot)),
     ]
 
 
