@@ -84,6 +84,7 @@ class _Kept(Generic[M]):
 class _Shelf(Generic[M]):
     """The warm machines of one kind, the warmest last."""
 
+    name: str
     spec: SandboxSpec
     kept: list[_Kept[M]] = field(default_factory=list)
     broken: bool = False
@@ -95,8 +96,8 @@ class Pool(Generic[M]):
     Args:
         make: makes a fresh machine of a kind.
         plan: how much to keep.
-        kind: what two wishes must share for one's machine to serve the other; None: this wish
-            cannot be served from a pool.
+        kind: the wish that stands for all wishes one machine could serve; None: this one is
+            served by a fresh machine alone.
         clock: the time.
     """
 
@@ -111,15 +112,16 @@ class Pool(Generic[M]):
         self._plan = plan
         self._kind = kind
         self._clock = clock
-        self._shelves: OrderedDict[SandboxSpec, _Shelf[M]] = OrderedDict()
+        self._shelves: OrderedDict[str, _Shelf[M]] = OrderedDict()
         self._wanted = asyncio.Event()
 
     def want(self, spec: SandboxSpec) -> None:
         """Keep machines of this kind from now on."""
         kind = self._kind(spec)
         if kind is not None and self._plan.machines:
-            self._shelves.setdefault(kind, _Shelf(kind)).broken = False
-            self._shelves.move_to_end(kind)
+            name = repr(kind)
+            self._shelves.setdefault(name, _Shelf(name, kind)).broken = False
+            self._shelves.move_to_end(name)
             self._wanted.set()
 
     async def take(self, spec: SandboxSpec) -> M | None:
@@ -129,7 +131,7 @@ class Pool(Generic[M]):
         """
         self.want(spec)
         kind = self._kind(spec)
-        shelf = self._shelves.get(kind) if kind is not None else None
+        shelf = self._shelves.get(repr(kind)) if kind is not None else None
         while shelf is not None and shelf.kept:
             machine = shelf.kept.pop().machine
             async with contextlib.AsyncExitStack() as undo:
@@ -199,7 +201,7 @@ class Pool(Generic[M]):
                     shelf.broken = True
 
     def _lacks(self, shelf: _Shelf[M]) -> bool:
-        current = self._shelves.get(shelf.spec) is shelf
+        current = self._shelves.get(shelf.name) is shelf
         return current and not shelf.broken and len(shelf.kept) < self._plan.machines
 
     async def _shelve(self, shelf: _Shelf[M], machine: M) -> None:
@@ -218,7 +220,7 @@ class Pool(Generic[M]):
             if older[0].kept:
                 await older[0].kept.pop(0).machine.stop()
             else:
-                del self._shelves[older.pop(0).spec]
+                del self._shelves[older.pop(0).name]
         return fits
 
     def _fits(self) -> bool:
