@@ -1,185 +1,108 @@
-"""The `code` verb: code contexts, each a process forked from the zygote, seen from the agent.
+"""The verbs of code: contexts made, listed, used, interrupted, restarted and removed.
 
-A context holds a person's code and may send anything; what it sends is bounded and checked here.
-One that breaks its protocol, or does not stop when interrupted, is killed and replaced.
+A context is a place with a name that keeps a language, a folder and a count; the process behind it
+may end and be replaced. One task at a time uses a context's process (its `turn`); whoever restarts
+or removes it kills the process, and the call that used it reports the end.
+
+Two contexts are there from the start: `default` (Python, its process forked before the template is
+saved) and, where the template has Node, `javascript`, whose process starts with its first cell.
 """
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
-import socket
-import struct
+import re
 import time
 from typing import Any
 
-from forge_guest.cgroups import Group
-from forge_guest.commands import STDERR, STDOUT, base_env, encode_env
-from forge_guest.pipes import Reading
-from forge_guest.processes import Reaper, Spawn, SpawnRefused, spawn
+from forge_guest.cells import Cell
+from forge_guest.context_process import ContextProcess
+from forge_guest.mounts import HOME
+from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused, Verb
-from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
+from forge_guest.starters import Node, Starter, Zygote
+from forge_guest.wire.channel import Stream
 from forge_guest.wire.session import Data
 
-DISPLAY = 3
 MAX_CODE = 4 * 1024 * 1024
 MAX_CONTEXTS = 16
-_MAX_MESSAGE = 64 * 1024 * 1024
-_PRELOAD_S = 180.0  # a cold import of the scientific stack under emulation takes about 10 s
-_FORK_S = 10.0  # a fork takes milliseconds; this is for a machine that is out of memory
-_GRACE_S = 2.0  # what code may take to unwind after an interrupt
-_LENGTH = struct.Struct(">I")
-_BOOT = (
-    "import sys; sys.path.insert(0, '/run/forge'); "
-    "from forge_guest.interpreter.zygote import main; main()"
-)
+MAX_FOLDER = 512  # bytes: all contexts are told in one message
+_PYTHON, _JAVASCRIPT = "python", "javascript"
+_KEPT = ("default", _JAVASCRIPT)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class ContextLost(Exception):
-    """A context ended, or sent what it may not."""
+class Place:
+    """One context: what stays while its process may be replaced."""
 
+    def __init__(self, name: str, language: str, folder: str) -> None:
+        self.name = name
+        self.language = language
+        self.folder = folder
+        self.turn = asyncio.Lock()
+        self.process: ContextProcess | None = None
+        self.cells = 0
+        self.ended_because = ""
 
-class Context:
-    """One context's process, its pipes and its control socket; `close` ends all of them."""
+    def facts(self) -> dict[str, Any]:
+        """What is told of it."""
+        return {
+            "id": self.name,
+            "language": self.language,
+            "cwd": self.folder,
+            "cells": self.cells,
+            "busy": self.turn.locked(),
+        }
 
-    def __init__(self, pid: int, control: socket.socket, out: int, err: int) -> None:
-        self.pid = pid
-        self.group = Group()
-        self.group.add(pid)
-        self.lock = asyncio.Lock()
-        self.ready = asyncio.Event()
-        self.stale = False
-        self._control = control
-        control.setblocking(False)
-        self._inbox = bytearray()
-        self._messages = Reading(os.dup(control.fileno()), self.ready)
-        self._pipes = ((STDOUT, Reading(out, self.ready)), (STDERR, Reading(err, self.ready)))
+    def end(self, why: str = "") -> None:
+        """End its process; the call that uses it, if any, says why."""
+        if self.process is not None:
+            self.ended_because = why
+            self.process.kill()
+            if not self.turn.locked():
+                self.drop()
 
-    async def send(self, message: dict[str, Any]) -> None:
-        """Send one message.
-
-        Raises:
-            ContextLost: the context has gone.
-        """
-        payload = json.dumps(message).encode()
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.sock_sendall(self._control, _LENGTH.pack(len(payload)) + payload)
-        except OSError as error:
-            raise ContextLost(str(error)) from error
-
-    def next_message(self) -> dict[str, Any] | None:
-        """The next message, if a whole one has arrived.
-
-        Raises:
-            ContextLost: the context has gone, or sent what it may not.
-        """
-        while not self._messages.ended and (data := self._messages.take()):
-            self._inbox += data
-            if len(self._inbox) > _LENGTH.size + _MAX_MESSAGE:
-                break
-        self._messages.watch()
-        if len(self._inbox) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._inbox)
-            if length > _MAX_MESSAGE:
-                raise ContextLost("a message that is too large")
-            end = _LENGTH.size + length
-            if len(self._inbox) >= end:
-                payload = bytes(self._inbox[_LENGTH.size : end])
-                del self._inbox[:end]
-                return _parse(payload)
-        if self._messages.ended:
-            raise ContextLost("it ended")
-        return None
-
-    async def settled(self) -> None:
-        """Wait until it says that it is done with what it was doing.
-
-        Raises:
-            ContextLost: the context has gone, or sent what it may not.
-        """
-        while (message := self.next_message()) is None or "done" not in message:
-            if message is not None:
-                await self.send({"shown": 1})
-            elif not await self.move_output(None, everything=False):
-                await self.ready.wait()
-            self.ready.clear()
-
-    async def move_output(self, stream: Stream | None, *, everything: bool) -> bool:
-        """Pass on what was printed; `everything` there is now, or a piece of each. Whether any."""
-        moved = False
-        for lane, pipe in self._pipes:
-            left = pipe.waiting() if everything else 1
-            while left > 0 and not pipe.ended and (data := pipe.take()):
-                moved = True
-                left -= len(data)
-                if stream is not None:
-                    await stream.send(lane, data)
-            pipe.watch()
-        return moved
-
-    def interrupt(self) -> None:
-        """Interrupt what runs."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGINT)
-
-    def close(self) -> None:
-        """End the process and everything it started."""
-        self.group.kill()
-        self._messages.close()
-        self._control.close()
-        for _, pipe in self._pipes:
-            pipe.close()
+    def drop(self) -> None:
+        """Forget its process; a fresh one starts with the next cell."""
+        if self.process is not None:
+            self.process.close()
+            self.process = None
 
 
 class Interpreter:
-    """The zygote and its contexts; lives as long as the machine."""
+    """The contexts of this machine; lives as long as it."""
 
     def __init__(self, reaper: Reaper) -> None:
         self._reaper = reaper
-        self._zygote: socket.socket | None = None
-        self._asking = asyncio.Lock()
-        self._contexts: dict[str, Context] = {}
-        self._endings: dict[int, int] = {}
+        self._starters: dict[str, Starter] = {}
+        self._places: dict[str, Place] = {}
         self._variables: dict[str, str | None] = {}
 
     def verbs(self) -> dict[str, Verb]:
         """What is answered here."""
-        return {"code": self.run}
+        return {
+            "code": self.run,
+            "contexts": self.tell,
+            "create_context": self.create,
+            "interrupt_context": self.interrupt,
+            "restart_context": self.restart,
+            "remove_context": self.remove,
+        }
 
     async def start(self, preload: list[str], env: dict[str, str]) -> list[str]:
-        """Start the zygote and the default context; returns what could not be preloaded.
+        """Start the zygote and the default contexts; returns what could not be preloaded.
 
         Raises:
             Refused: the template has no Python, or it does not start.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        null = os.open("/dev/null", os.O_RDWR)
-        try:
-            pid = spawn(
-                Spawn(
-                    argv=[b"/usr/bin/python3", b"-I", b"-B", b"-c", _BOOT.encode()],
-                    env=encode_env(base_env(root=True) | env),
-                    cwd=b"/",
-                    root=True,
-                    fds=(null, 2, 2, theirs.fileno()),
-                )
-            )
-        except SpawnRefused as error:
-            raise Refused("refused", f"this template has no Python: {error}") from error
-        finally:
-            theirs.close()
-            os.close(null)
-        self._reaper.expect(pid)
-        ours.setblocking(False)
-        self._zygote = ours
-        await asyncio.get_running_loop().sock_sendall(
-            ours, json.dumps({"preload": preload}).encode()
-        )
-        answer = await self._hear("ready", _PRELOAD_S)
-        self._contexts["default"] = await self._fork(rehearse=True)
-        return [str(failure) for failure in answer["failures"]]
+        zygote = Zygote(self._reaper, env)
+        failures = await zygote.begin(preload)
+        self._starters[_PYTHON] = zygote
+        default = self._places["default"] = Place("default", _PYTHON, HOME)
+        default.process = await zygote.start(HOME, rehearse=True)
+        node = Node(self._reaper, env)
+        if node.there():
+            self._starters[_JAVASCRIPT] = node
+            self._places[_JAVASCRIPT] = Place(_JAVASCRIPT, _JAVASCRIPT, HOME)
+        return failures
 
     def restored(self, variables: dict[str, str]) -> None:
         """Have every context renew its random numbers before the next cell it runs, and take these
@@ -189,196 +112,127 @@ class Interpreter:
         The zygote draws none, and a context forked from it renews its own at once.
         """
         self._variables = dict.fromkeys(self._variables) | variables
-        for context in self._contexts.values():
-            context.stale = True
+        for place in self._places.values():
+            if place.process is not None:
+                place.process.stale = True
 
     async def run(self, stream: Stream) -> None:
         """Answer one `code` request.
 
         Raises:
-            Refused: there is no interpreter, or too many contexts.
+            Refused: there is no such context, or its process does not start.
         """
-        name = str(stream.request.get("context") or "default")
+        place = self._place(stream)
         code = await _receive_code(stream)
-        context = await self._context(name)
-        async with context.lock:
+        async with place.turn:
+            process = await self._running(place)
+            place.cells += 1
             started = time.monotonic()
-            context = await self._context(name)
-            final = await self._attend(name, context, code, stream)
+            renew, process.stale = self._variables if process.stale else None, False
+            cell = Cell(process, {"run": code, "renew": renew, "env": _environment(stream.request)})
+            try:
+                final = await cell.attend(stream, float(stream.request["deadline_s"]))
+            finally:
+                if cell.over:
+                    place.drop()
+            if final["status"] == "crashed" and place.ended_because:
+                final["error"]["value"] = place.ended_because
             final["duration_ms"] = (time.monotonic() - started) * 1000
             await stream.message(final, fin=True)
 
-    async def _context(self, name: str) -> Context:
-        if self._zygote is None:
+    async def tell(self, stream: Stream) -> None:
+        """Answer `contexts`: all there are."""
+        await stream.message(
+            {"contexts": [place.facts() for place in self._places.values()]}, fin=True
+        )
+
+    async def create(self, stream: Stream) -> None:
+        """Answer `create_context`; its process is there once this is answered.
+
+        Raises:
+            Refused: the name is taken or none, the language is unknown, the folder cannot be
+                entered, or there are too many contexts.
+        """
+        request = stream.request
+        name, language = str(request["context"]), str(request["language"])
+        folder = str(request.get("cwd") or HOME)
+        if not _NAME.fullmatch(name) or name in self._places:
+            raise Refused("refused", "a context's name is taken, or none")
+        if language not in self._starters:
+            known = ", ".join(self._starters) or "none"
+            raise Refused("refused", f"this template runs no {language[:40]}; it knows: {known}")
+        if len(folder.encode("utf-8", "surrogateescape")) > MAX_FOLDER or "\0" in folder:
+            raise Refused("refused", f"a context's folder has at most {MAX_FOLDER} bytes")
+        if len(self._places) >= MAX_CONTEXTS:
+            raise Refused("refused", f"there are {MAX_CONTEXTS} contexts already")
+        place = self._places[name] = Place(name, language, folder)
+        try:
+            async with place.turn:
+                await self._running(place)
+        except BaseException:
+            del self._places[name]
+            raise
+        await stream.message(place.facts(), fin=True)
+
+    async def interrupt(self, stream: Stream) -> None:
+        """Answer `interrupt_context`: what runs in it ends with an error, its variables stay.
+
+        Raises:
+            Refused: there is no such context.
+        """
+        place = self._place(stream)
+        busy = place.turn.locked() and place.process is not None
+        if busy and place.process is not None:
+            await place.process.interrupt()
+        await stream.message({"busy": busy}, fin=True)
+
+    async def restart(self, stream: Stream) -> None:
+        """Answer `restart_context`: what runs in it ends, and so do its variables.
+
+        Raises:
+            Refused: there is no such context.
+        """
+        place = self._place(stream)
+        place.end("the context was restarted")
+        async with place.turn:  # until the call that used it has said so
+            place.ended_because = ""
+            place.cells = 0
+        await stream.message(place.facts(), fin=True)
+
+    async def remove(self, stream: Stream) -> None:
+        """Answer `remove_context`.
+
+        Raises:
+            Refused: there is no such context, or it is one of the defaults.
+        """
+        place = self._place(stream)
+        if place.name in _KEPT:
+            raise Refused("refused", f"the context {place.name} can be restarted, not removed")
+        del self._places[place.name]
+        place.end("the context was removed")
+        await stream.message({"removed": True}, fin=True)
+
+    def _place(self, stream: Stream) -> Place:
+        if not self._starters:
             raise Refused("refused", "this template has no interpreter")
-        context = self._contexts.get(name)
-        if context is None:
-            if len(self._contexts) >= MAX_CONTEXTS:
-                raise Refused("refused", f"there are {MAX_CONTEXTS} contexts already")
-            context = self._contexts[name] = await self._fork()
-        return context
+        name = str(stream.request.get("context") or "default")
+        place = self._places.get(name)
+        if place is None:
+            raise Refused("not_found", f"there is no context {name[:64]!r}")
+        return place
 
-    async def _attend(
-        self, name: str, context: Context, code: str, stream: Stream
-    ) -> dict[str, Any]:
-        deadline_s = float(stream.request["deadline_s"])
-        try:
-            try:
-                async with asyncio.timeout(deadline_s):
-                    renew, context.stale = context.stale, False
-                    await context.send({"run": code, "renew": self._variables if renew else None})
-                    return await self._follow(context, stream)
-            except TimeoutError:
-                restarted = not await self._wind_down(context)
-                if restarted:
-                    await self._replace(name, context)
-                return {"status": "timeout", "restarted": restarted}
-            except (StreamReset, ChannelClosed, asyncio.CancelledError):
-                if not await self._wind_down(context):
-                    await self._replace(name, context)
-                raise
-        except ContextLost as lost:
-            return await self._crashed(name, context, str(lost), stream)
-
-    async def _follow(self, context: Context, stream: Stream) -> dict[str, Any]:
-        """Pass on a cell's output and displays until it is done."""
-        async with _abandoning(stream):
-            while True:
-                context.ready.clear()
-                message = context.next_message()
-                if message is None:
-                    if not await context.move_output(stream, everything=False):
-                        await context.ready.wait()
-                    continue
-                # What was printed before this message is in the pipes by now.
-                await context.move_output(stream, everything=True)
-                if "done" in message:
-                    return _outcome(message["done"])
-                if "display" in message:
-                    await _send_display(stream, message["display"])
-                    await context.send({"shown": 1})
-
-    async def _wind_down(self, context: Context) -> bool:
-        """Interrupt a cell and wait for its end; False where it must be killed."""
-        context.interrupt()
-        try:
-            async with asyncio.timeout(_GRACE_S):
-                await context.settled()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _crashed(
-        self, name: str, context: Context, why: str, stream: Stream
-    ) -> dict[str, Any]:
-        for _ in range(4):
-            if not await context.move_output(stream, everything=True):
-                break
-        await self._replace(name, context)
-        status = self._endings.pop(context.pid, None)
-        if status is not None and os.WIFSIGNALED(status):
-            why = f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}"
-        elif status is not None and os.WIFEXITED(status):
-            why = f"it ended with exit code {os.WEXITSTATUS(status)}"
-        error = {"name": "InterpreterCrashed", "value": why, "traceback": ""}
-        return {"status": "crashed", "error": error, "restarted": True}
-
-    async def _replace(self, name: str, context: Context) -> None:
-        context.close()
-        self._contexts[name] = fresh = await self._fork()
-        # Whoever waits for the old context's turn must not overtake the caller, who holds it.
-        fresh.lock = context.lock
-
-    async def _fork(self, *, rehearse: bool = False) -> Context:
-        ours, theirs = socket.socketpair()
-        out, err = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        try:
-            request = {"fork": 1, "rehearse": rehearse}
-            answer = await self._ask(request, [theirs.fileno(), out[1], err[1]], "pid")
-        finally:
-            theirs.close()
-            os.close(out[1])
-            os.close(err[1])
-        context = Context(int(answer["pid"]), ours, out[0], err[0])
-        try:
-            async with asyncio.timeout(_PRELOAD_S if rehearse else _FORK_S):
-                await context.settled()
-        except (ContextLost, TimeoutError) as error:
-            context.close()
-            raise Refused("refused", f"a new code context did not start: {error}") from error
-        context.stale = bool(self._variables)
-        return context
-
-    async def _ask(self, request: dict[str, Any], fds: list[int], answer: str) -> dict[str, Any]:
-        assert self._zygote is not None
-        async with self._asking:
-            socket.send_fds(self._zygote, [json.dumps(request).encode()], fds)
-            return await self._hear(answer, _FORK_S)
-
-    async def _hear(self, key: str, seconds: float) -> dict[str, Any]:
-        """The zygote's answer; notes which contexts ended on the way."""
-        assert self._zygote is not None
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(seconds):
-            while True:
-                packet = await loop.sock_recv(self._zygote, 64 * 1024)
-                if not packet:
-                    raise Refused("refused", "the interpreter did not start")
-                message: dict[str, Any] = json.loads(packet)
-                if "ended" in message:
-                    self._endings[int(message["ended"])] = int(message["status"])
-                if key in message:
-                    return message
+    async def _running(self, place: Place) -> ContextProcess:
+        if self._places.get(place.name) is not place:
+            raise Refused("not_found", f"the context {place.name} was removed")
+        if place.process is None:
+            place.process = await self._starters[place.language].start(place.folder)
+            place.process.stale = bool(self._variables)
+        return place.process
 
 
-@contextlib.asynccontextmanager
-async def _abandoning(stream: Stream):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- no typing
-    """End the block with `StreamReset` or `ChannelClosed` as soon as the host gives up."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(stream.given_up())
-            yield
-            watching.cancel()
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-
-
-def _parse(payload: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise ContextLost("a message that is not JSON") from error
-    if not isinstance(message, dict):
-        raise ContextLost("a message that is not an object")
-    return message
-
-
-def _outcome(done: Any) -> dict[str, Any]:
-    if not isinstance(done, dict) or done.get("status") not in ("ok", "error"):
-        raise ContextLost("an outcome that is none")
-    if done["status"] == "ok":
-        return {"status": "ok"}
-    error = done.get("error")
-    if not isinstance(error, dict):
-        raise ContextLost("an error that is none")
-    return {
-        "status": "error",
-        "error": {
-            "name": str(error.get("name"))[:200],
-            "value": _fit(str(error.get("value")), 8_000),
-            "traceback": _fit(str(error.get("traceback")), 40_000),
-        },
-    }
-
-
-def _fit(whole: str, most: int) -> str:
-    """Clip until the text takes at most so many bytes of JSON: the last message is one frame."""
-    text, keep = whole, len(whole)
-    while len(json.dumps(text)) > most:
-        keep //= 2
-        head, tail = whole[: keep // 2], whole[len(whole) - keep // 2 :]
-        text = f"{head}\n… [clipped: {len(whole)} characters] …\n{tail}"
-    return text
+def _environment(request: dict[str, Any]) -> dict[str, str]:
+    env = request.get("env") or {}
+    return {str(name): str(value) for name, value in env.items()}
 
 
 async def _receive_code(stream: Stream) -> str:
@@ -389,10 +243,3 @@ async def _receive_code(stream: Stream) -> str:
             if len(code) > MAX_CODE:
                 raise Refused("refused", f"code of more than {MAX_CODE} bytes")
     return code.decode("utf-8", "replace")
-
-
-async def _send_display(stream: Stream, bundle: Any) -> None:
-    if not isinstance(bundle, dict):
-        raise ContextLost("a display that is none")
-    payload = json.dumps({str(mime): str(text) for mime, text in bundle.items()}).encode()
-    await stream.send(DISPLAY, _LENGTH.pack(len(payload)) + payload)

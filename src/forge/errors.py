@@ -35,6 +35,7 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── GuestViolation
     │   ├── GuestRefused
     │   ├── FileNotFound
+    │   ├── ContextNotFound
     │   └── QuotaExceeded
     ├── ModelError
     │   ├── ModelUnauthorized
@@ -305,6 +306,14 @@ class FileNotFound(SandboxError):
     code: ClassVar[str] = "file_not_found"
     fault: ClassVar[Fault] = "person"
     default_hint: ClassVar[str] = "List the folder to see what is there."
+
+
+class ContextNotFound(SandboxError):
+    """There is no such code context in the machine."""
+
+    code: ClassVar[str] = "context_not_found"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = "List the contexts to see what is there, or create one."
 
 
 class QuotaExceeded(SandboxError):

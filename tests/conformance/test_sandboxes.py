@@ -2,12 +2,31 @@
 
 import pytest
 
-from forge.testing.sandbox_conformance import code, commands, files, life
+from forge.testing.sandbox_conformance import (
+    code,
+    commands,
+    contexts,
+    files,
+    javascript,
+    life,
+    rich,
+)
 
-SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)
+SANDBOX_CHECKS = (
+    *commands.CHECKS,
+    *code.CHECKS,
+    *contexts.CHECKS,
+    *rich.CHECKS,
+    *javascript.CHECKS,
+    *files.CHECKS,
+)
 
 WALLS = "a folder and processes of this host: it has no root, users, devices or disk of its own"
 PLAIN = "its contexts run code with nothing but the standard library, and end at a deadline"
+
+CONTEXTS = (
+    "its contexts are there once they are used: it neither lists, interrupts nor removes them"
+)
 
 LOCAL_CANNOT = {
     commands.home_is_home: WALLS,
@@ -20,8 +39,9 @@ LOCAL_CANNOT = {
     code.asking_for_input_does_not_hang: PLAIN,
     code.a_child_of_code_does_not_answer_for_it: PLAIN,
     code.an_exception_that_cannot_be_printed_is_a_result: PLAIN,
-    code.a_table_is_shown_as_text_html_and_data: PLAIN,
-    code.a_plot_is_shown_as_an_image: PLAIN,
+    **dict.fromkeys(contexts.CHECKS[3:], CONTEXTS),
+    **dict.fromkeys(rich.CHECKS, PLAIN),
+    **dict.fromkeys(javascript.CHECKS, PLAIN),
     files.an_entry_says_what_it_is: "it calls everything a file that is no folder or symlink",
     files.devices_are_refused: WALLS,
     files.nothing_leads_out_of_the_machine: WALLS,

@@ -9,6 +9,7 @@ HOSTS = {
     "127.0.0.1",
     "api.anthropic.com",
     "api.openai.com",
+    "cdn.plot.ly",
     "example.com",
     "github.com",
     "keepachangelog.com",

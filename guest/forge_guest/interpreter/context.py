@@ -2,30 +2,39 @@
 
 The agent talks to it over a stream socket, each message four bytes of length and a JSON object:
 
-    → {"run": code, "renew": object}   unless null: fresh random numbers first, and variables
-    ← {"display": bundle}   once per display; the context waits for
+    → {"run": code, "renew": {...} | null, "env": {...}}
+                            renew: fresh random numbers first, and variables from here on;
+                            env: variables for this cell alone
+    ← {"display": bundle, "main": bool}
+                            once per display; main: the value of the last expression. It waits for
     → {"shown": 1}          so that displays stay in order with what is printed
     ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
 
 What the person's code prints goes straight to the pipes at descriptors 1 and 2. `SIGINT` interrupts
-a running cell and is ignored between cells.
+a running cell and is ignored between cells. What a person's code does to this process is its own
+affair: the agent checks what is sent, and ends and replaces a context that makes no sense.
 """
 
 import ast
 import asyncio
+import contextlib
 import gc
 import inspect
 import io
-import json
 import linecache
 import os
-import signal
 import site
 import socket
 import struct
 import sys
+import threading
 import traceback
 import types
+from collections.abc import Iterator
+from json import JSONDecoder, dumps  # held here: a cell may change what the module holds
+from os import getpid
+from signal import SIG_IGN, SIGINT, default_int_handler
+from signal import signal as set_handler
 from typing import Any, NoReturn
 
 from forge_guest.interpreter import display, luck
@@ -33,6 +42,9 @@ from forge_guest.interpreter import display, luck
 UID = GID = 1000
 HOME = "/home/user"
 _LENGTH = struct.Struct(">I")
+# Without the regular expression that `loads` begins and ends with: under emulation, code that a
+# clone runs for the first time is what a cell costs.
+_scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # the types leave it out
 _MAX_TRACEBACK = 64 * 1024
 _REHEARSAL = (
     "1 + 1",
@@ -50,18 +62,21 @@ class Agent:
     """The context's end of its control socket."""
 
     def __init__(self, fd: int) -> None:
+        os.set_inheritable(fd, False)
         self._socket = socket.socket(fileno=fd)
-        self._pid = os.getpid()
+        self._pid = getpid()
+        self._lock = threading.Lock()
+        self.busy = False
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message."""
-        payload = json.dumps(message).encode("utf-8", "replace")
+        payload = dumps(message).encode("utf-8", "replace")
         self._socket.sendall(_LENGTH.pack(len(payload)) + payload)
 
     def receive(self) -> dict[str, Any]:
         """The next message; the process ends when the agent has gone."""
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        value: dict[str, Any] = json.loads(self._exactly(length))
+        value: dict[str, Any] = _scan(self._exactly(length).decode(), 0)[0]
         return value
 
     def _exactly(self, size: int) -> bytes:
@@ -73,24 +88,52 @@ class Agent:
             parts += data
         return bytes(parts)
 
-    def show(self, bundle: dict[str, str]) -> None:
-        """Send a display and wait until it is in its place. A forked child stays silent."""
-        if os.getpid() != self._pid:
+    def show(self, bundle: dict[str, str], main: bool) -> None:
+        """Send a display and wait until it is in its place. A forked child stays silent, and what
+        a thread shows between cells is printed.
+        """
+        if getpid() != self._pid:
             return
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.send({"display": bundle})
-        self.receive()
+        with self._lock:
+            if not self.busy:
+                print(bundle.get("text/plain", ""))  # noqa: T201 -- nobody is there to show it
+                return
+            sys.stdout.flush()
+            sys.stderr.flush()
+            with _patiently():
+                self.send({"display": bundle, "main": main})
+                self.receive()
+
+    def rest(self) -> None:
+        """Nothing is shown from here on; a thread that shows something now is waited for."""
+        with self._lock:
+            self.busy = False
 
 
-def main(control: int, stdout: int, stderr: int, *, rehearse: bool) -> NoReturn:
-    """Become a context; never returns.
+@contextlib.contextmanager
+def _patiently() -> Iterator[None]:
+    """Hold an interrupt back until the block is over: half a message would be the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = set_handler(SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        set_handler(SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
+def main(control: int, stdout: int, stderr: int, *, folder: str, rehearse: bool) -> NoReturn:
+    """Become a context in a folder; never returns.
 
     `rehearse` runs cells beforehand, so that the memory they touch is saved with the template and
     shared by its clones.
     """
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_handler(SIGINT, SIG_IGN)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)
@@ -100,15 +143,23 @@ def main(control: int, stdout: int, stderr: int, *, rehearse: bool) -> NoReturn:
     os.setgroups([])
     os.setresgid(GID, GID, GID)
     os.setresuid(UID, UID, UID)
-    os.chdir(HOME)
     os.environ.update(HOME=HOME, USER="user", LOGNAME="user")  # noqa: TID251 -- its own
     luck.renew()
     agent = Agent(control)
+    _enter(folder, agent)
     if rehearse:
         _rehearse()
     module = _fresh_main()
     display.install(agent.show, module.__dict__)
     _serve(agent, module)
+
+
+def _enter(folder: str, agent: Agent) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        agent.send({"done": _described(error, f"{error.strerror}: {folder}"[:500], "")})
+        os._exit(1)
 
 
 def _fresh_main() -> types.ModuleType:
@@ -129,7 +180,7 @@ def _fresh_main() -> types.ModuleType:
 
 def _rehearse() -> None:
     module = _fresh_main()
-    display.install(lambda _: None, module.__dict__)
+    display.install(lambda *_: None, module.__dict__)
     for code in _REHEARSAL:
         _run_cell(code, "<rehearsal>", module)
     gc.collect()
@@ -140,29 +191,56 @@ def _serve(agent: Agent, module: types.ModuleType) -> NoReturn:
     cells = 0
     while True:
         request = agent.receive()
+        if "run" not in request:
+            continue
         if request["renew"] is not None:
             luck.renew()
-            _take(request["renew"])
+            _set_env(request["renew"])
         cells += 1
+        agent.busy = True
+        before = _set_env(request["env"])
         outcome = _run_cell(str(request["run"]), f"<cell {cells}>", module)
+        _set_env(before)
+        agent.rest()
         agent.send({"done": outcome})
 
 
-def _take(variables: dict[str, str | None]) -> None:
-    """Set what this machine was told since the last cell, and forget what it no longer has."""
-    for name, text in variables.items():
-        if text is None:
-            os.environ.pop(name, None)  # noqa: TID251 -- its own
+def _set_env(changes: dict[str, str | None]) -> dict[str, str | None]:
+    """Set variables, or unset those that are None; returns what they were."""
+    before = {}
+    for name, value in changes.items():
+        before[name] = os.environ.get(name)  # noqa: TID251 -- a person's own
+        if value is None:
+            os.environ.pop(name, None)  # noqa: TID251 -- as above
         else:
-            os.environ[name] = text  # noqa: TID251 -- its own
+            os.environ[name] = value  # noqa: TID251 -- as above
+    return before
 
 
 def _run_cell(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:
-    pid = os.getpid()
+    pid = getpid()
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    outcome = None
+    while True:
+        # An interrupt may come at any moment until it is ignored, between these lines as well.
+        try:
+            if outcome is None:
+                set_handler(SIGINT, default_int_handler)
+                outcome = _attempt(code, name, module)
+            if getpid() != pid:
+                os._exit(0)  # a child that the cell forked must not answer for its parent
+            set_handler(SIGINT, SIG_IGN)
+        except BaseException as error:  # noqa: BLE001 -- also what a cell put in the place of ours
+            if getpid() != pid:
+                os._exit(0)
+            outcome = outcome or _described(error, "the cell was interrupted", "")
+        else:
+            return outcome
+
+
+def _attempt(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:
     outcome: dict[str, Any] = {"status": "ok"}
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         _execute(code, name, module)
         display.show_figures()
     except SystemExit as error:
@@ -170,14 +248,10 @@ def _run_cell(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:
             outcome = _describe(error)
     except BaseException as error:  # noqa: BLE001 -- whatever a person's code raises is a result
         outcome = _describe(error)
-    finally:
-        if os.getpid() != pid:
-            os._exit(0)  # a child that the cell forked must not answer for its parent
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError) as error:
+        except Exception as error:  # noqa: BLE001 -- a cell may have put anything in its place
             outcome = _describe(error)
     return outcome
 
@@ -193,7 +267,7 @@ def _execute(code: str, name: str, module: types.ModuleType) -> None:
         value = _evaluate(compile(ast.Expression(last.value), name, "eval", flags=_FLAGS), module)
         if value is not None:
             module.__dict__["_"] = value
-            display.show(value)
+            display.show(value, main=True)
 
 
 def _evaluate(code: types.CodeType, module: types.ModuleType) -> Any:
@@ -208,14 +282,19 @@ def _describe(error: BaseException) -> dict[str, Any]:
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
     try:
-        text = "".join(traceback.format_exception(type(error), error, frames))
+        # First: `traceback` would take an interrupt of a `__str__` that hangs for its failure.
         value = str(error)
+        text = "".join(traceback.format_exception(type(error), error, frames))
     except Exception as second:  # noqa: BLE001 -- a person's exception may fail to print itself
         text = value = f"<{type(error).__name__} that cannot be printed: {type(second).__name__}>"
     if len(text) > _MAX_TRACEBACK:
         half = _MAX_TRACEBACK // 2
         text = f"{text[:half]}\n… [clipped: {len(text)} characters] …\n{text[-half:]}"
+    return _described(error, value[:4000], text)
+
+
+def _described(error: BaseException, value: str, text: str) -> dict[str, Any]:
     return {
         "status": "error",
-        "error": {"name": type(error).__name__, "value": value[:4000], "traceback": text},
+        "error": {"name": type(error).__name__, "value": value, "traceback": text},
     }

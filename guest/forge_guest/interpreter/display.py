@@ -2,25 +2,37 @@
 
 A bundle maps a MIME type to text: binary types are base64, JSON types are JSON text. A type that
 would be too large is left out and named in the bundle's `text/plain`, never dropped silently.
+
+A Matplotlib figure is an image and, where its kind is known, the data that was drawn: a chart in
+the schema of the package `e2b-charts`. A Plotly figure is its JSON and a page that loads Plotly's
+own script by its version instead of carrying four megabytes of it.
 """
 
 import base64
 import contextlib
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 MAX_TYPE = 4 * 1024 * 1024
-"""Characters of one MIME type."""
+"""Bytes of one MIME type as JSON."""
+
+MAX_BUNDLE = 10 * 1024 * 1024
+"""Bytes of all types of a bundle together; the agent takes no message of more than 16 MiB."""
 
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 MAX_TABLE_ROWS = 200
+_MAX_TYPES = 24
 TABLE = "application/vnd.dataresource+json"
 PLOTLY = "application/vnd.plotly.v1+json"
+CHART = "application/vnd.forge.chart+json"
+_SCRIPT = "https://cdn.plot.ly/plotly-{version}.min.js"
 
+_KNOWN = frozenset(("text/plain", "text/html", "image/png", "application/json", TABLE, CHART))
 _METHODS = (
     ("_repr_html_", "text/html"),
     ("_repr_markdown_", "text/markdown"),
@@ -31,10 +43,11 @@ _METHODS = (
     ("_repr_json_", "application/json"),
 )
 
-_show: list[Callable[[dict[str, str]], None]] = []
+Send = Callable[[dict[str, str], bool], None]
+_show: list[Send] = []
 
 
-def install(send: Callable[[dict[str, str]], None], names: dict[str, Any]) -> None:
+def install(send: Send, names: dict[str, Any]) -> None:
     """Make `display(...)` known to a person's code and let figures be shown."""
     _show[:] = [send]
     names["display"] = display
@@ -55,9 +68,9 @@ def display(*values: Any) -> None:
         show(value)
 
 
-def show(value: Any) -> None:
-    """Show one value."""
-    _show[0](clip(bundle(value)))
+def show(value: Any, *, main: bool = False) -> None:
+    """Show one value; `main` is the value of a cell's last expression."""
+    _show[0](clip(bundle(value)), main)
 
 
 def show_figures() -> None:
@@ -68,7 +81,7 @@ def show_figures() -> None:
     for number in pyplot.get_fignums():
         figure = pyplot.figure(number)
         if figure.get_axes() or figure.texts or figure.images:
-            _show[0](clip({"image/png": _png(figure), "text/plain": repr(figure)}))
+            show(figure)
         pyplot.close(figure)
 
 
@@ -77,10 +90,10 @@ def bundle(value: Any) -> dict[str, str]:
     data = {"text/plain": _safely(lambda: repr(value)) or f"<{type(value).__name__}>"}
     kind = _module(value)
     if kind.startswith("plotly.") and hasattr(value, "to_json"):
-        # Plotly's own HTML carries four megabytes of JavaScript; a viewer has it already.
-        return data | _some(PLOTLY, _safely(value.to_json))
+        return data | _plotly(value)
     if kind.startswith("matplotlib.") and hasattr(value, "savefig"):
-        return data | _some("image/png", _safely(lambda: _png(value)))
+        drawn = _some("image/png", _safely(lambda: _png(value)))
+        return data | drawn | _some(CHART, _safely(lambda: _chart(value)))
     whole = _safely(lambda: value._repr_mimebundle_(include=None, exclude=None))
     if isinstance(whole, tuple):
         whole = whole[0]
@@ -108,15 +121,31 @@ def _data_of(value: Any, kind: str) -> dict[str, str]:
 
 def clip(data: dict[str, str]) -> dict[str, str]:
     """The bundle without what is too large, which is named in its text."""
-    data = {mime: text for mime, text in data.items() if _MIME.fullmatch(mime)}
-    kept = {mime: text for mime, text in data.items() if len(text) <= MAX_TYPE}
-    plain = kept.get("text/plain", data.get("text/plain", "")[:MAX_TYPE])
-    marks = [
-        f"… [clipped: {mime} has {len(text)} characters; the limit is {MAX_TYPE}] …"
-        for mime, text in data.items()
-        if mime not in kept
-    ]
-    return kept | {"text/plain": "\n".join([plain, *marks])}
+    plain = data.get("text/plain", "")
+    kept: dict[str, str] = {}
+    left, marks = MAX_BUNDLE, []
+    for mime, text in data.items():
+        weight = _weight(text)
+        if weight <= min(left, MAX_TYPE) and len(kept) < _MAX_TYPES and _is_mime(mime):
+            kept[mime] = text
+            left -= weight
+        else:
+            marks.append(
+                f"… [clipped: {mime[:100]} has {len(text)} characters; the limit is {MAX_TYPE}] …"
+            )
+    if "text/plain" not in kept:
+        # Shortened until its escapes fit: a character of text may take six bytes of JSON.
+        plain = plain[: MAX_TYPE if plain.isascii() and plain.isprintable() else MAX_TYPE // 8]
+    return kept | {"text/plain": "\n".join([plain, *marks[:_MAX_TYPES]])}
+
+
+def _is_mime(name: str) -> bool:
+    # Most are known, and then no regular expression runs (see `context._scan`).
+    return name in _KNOWN or _MIME.fullmatch(name) is not None
+
+
+def _weight(text: str) -> int:
+    return len(json.dumps(text)) if len(text) > MAX_TYPE // 8 else len(text)
 
 
 def warm_up() -> None:
@@ -139,6 +168,38 @@ def _png(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _chart(figure: Any) -> str | None:
+    charts = sys.modules.get("e2b_charts")
+    chart = charts.chart_figure_to_dict(figure) if charts is not None else None
+    if not chart:
+        return None
+    text = json.dumps(chart, default=_plain)
+    # JSON has no NaN: what was missing in the data is missing here.
+    return json.dumps(json.loads(text, parse_constant=lambda _: None)) if "N" in text else text
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _plotly(figure: Any) -> dict[str, str]:
+    text = _safely(figure.to_json)
+    if text is None:
+        return {}
+    data = {PLOTLY: str(text)}
+    version = getattr(
+        sys.modules.get("plotly.offline._plotlyjs_version"), "__plotlyjs_version__", 0
+    )
+    if version and len(text) <= MAX_TYPE // 2:
+        script, name = _SCRIPT.format(version=version), f"plotly-{os.urandom(6).hex()}"
+        drawn = str(text).replace("<", "\\u003c")
+        data["text/html"] = (
+            f'<div id="{name}"></div><script src="{script}"></script>'
+            f'<script>{{const figure = {drawn}; Plotly.newPlot("{name}", figure);}}</script>'
+        )
+    return data
 
 
 def _table(frame: Any) -> str:

@@ -2,7 +2,8 @@
 
 The agent talks to it over a packet socket (descriptor 3), one JSON object a packet:
 
-    → {"fork": 1, "rehearse": bool}  + three descriptors: control socket, stdout, stderr
+    → {"fork": 1, "rehearse": bool, "cwd": folder}
+                                + three descriptors: control socket, stdout, stderr
     ← {"pid": n}                a context is there
     ← {"ended": n, "status": s} a context ended; `s` is the status as waitpid gives it
 
@@ -19,7 +20,7 @@ import signal
 import socket
 import sys
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from forge_guest.interpreter import context, display
 
@@ -78,23 +79,23 @@ def _answer(control: socket.socket) -> None:
         sys.exit(0)
     request = json.loads(data)
     if "fork" in request:
-        pid = _fork(fds, rehearse=bool(request["rehearse"]))
+        pid = _fork(fds, request)
         control.send(json.dumps({"pid": pid}).encode())
 
 
-def _fork(fds: list[int], *, rehearse: bool) -> int:
+def _fork(fds: list[int], request: dict[str, Any]) -> int:
     pid = os.fork()
     if pid == 0:
-        _become_context(fds, rehearse=rehearse)
+        _become_context(fds, request)
     for fd in fds:
         os.close(fd)
     return pid
 
 
-def _become_context(fds: list[int], *, rehearse: bool) -> NoReturn:
+def _become_context(fds: list[int], request: dict[str, Any]) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    context.main(*fds, rehearse=rehearse)
+    context.main(*fds, folder=str(request["cwd"]), rehearse=bool(request["rehearse"]))
 
 
 def _bury(control: socket.socket) -> None:

@@ -23,9 +23,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """A rich result that code displayed, in order with its output."""
+    """A rich result that code displayed, in order with its output. `main`: it is the value of the
+    cell's last expression, not something that the cell asked to be shown.
+    """
 
     data: MimeBundle
+    main: bool = False
 
 
 Sink = Callable[[Output | Display], Awaitable[None]]

@@ -33,7 +33,7 @@ from forge.errors import (
 )
 from forge.ids import new_sandbox_id
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
-from forge.sandbox.code import CodeError, CodeResult
+from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
 from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
 from forge.sandbox.output import Display, Output, Sink
@@ -162,6 +162,12 @@ class LocalInterpreter:
         self._machine = machine
         self._contexts: dict[str, asyncio.subprocess.Process] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+
+    async def create(
+        self, language: Language = "python", cwd: str = HOME, *, context: str
+    ) -> ContextInfo:
+        """See `forge.sandbox.code.Interpreter.create`; here a context is there once it is used."""
+        return ContextInfo(context, language, cwd, 0, busy=False)
 
     async def run(
         self, code: str, sink: Sink, *, deadline_s: float, context: str = "default"

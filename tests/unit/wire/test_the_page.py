@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from forge.sandbox.agent import answers, call, connection, deadlines
+from forge.sandbox.agent import code as agent_code
 from forge.sandbox.agent import files as agent_files
 from forge.sandbox.files import MAX_PATH_BYTES
 from forge_guest.wire import frames, greeting, session
@@ -128,11 +129,16 @@ def test_the_numbers_are_the_codes_own():
     assert row("output after the deadline").startswith(f" {call._MAX_LATE // mib} MiB ")
     assert row("code").strip()
     assert f"at most {constant('MAX_CODE', 'contexts.py') // mib} MiB" in PAGE
-    assert row("contexts").startswith(f" {constant('MAX_CONTEXTS', 'contexts.py')} ")
+    assert row("contexts of a machine").startswith(f" {constant('MAX_CONTEXTS', 'contexts.py')} ")
     assert constant("MAX_ENTRIES", "files.py") == entries
     assert session._STALE == 4
     assert "up to four of them" in PAGE
+    assert f"at most {constant('MAX_MESSAGE', 'context_process.py') // mib} MiB of it" in PAGE
+    assert f"at most {constant('MAX_FOLDER', 'contexts.py')} bytes" in row("create_context")
+    assert constant("MAX_FOLDER", "contexts.py") == agent_code._MAX_FOLDER == answers._MAX_FOLDER
     assert deadlines.MARGIN_S == 10
+    assert deadlines.CONTEXT_S == 20
+    assert "twenty seconds more" in PAGE
     assert "ten seconds longer" in PAGE
 
 
@@ -148,5 +154,5 @@ def test_every_lane_has_its_row():
     """What each lane carries."""
     for lane in (0, 1, 2, 3):
         assert row(str(lane))
-    assert constant("DISPLAY", "contexts.py") == call._DISPLAY == 3
+    assert constant("DISPLAY", "cells.py") == call._DISPLAY == 3
     assert constant("CONTENT", "files.py") == agent_files._CONTENT == 1

@@ -10,21 +10,24 @@ import struct
 from typing import Any, TypeGuard, cast
 
 from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
-from forge.sandbox.code import CodeError, CodeResult, CodeStatus
+from forge.sandbox.code import CodeError, CodeResult, CodeStatus, ContextInfo, Language
 from forge.sandbox.commands import ExecResult
 from forge.sandbox.files import FileInfo, FileKind
-from forge.sandbox.output import MimeBundle
+from forge.sandbox.output import Display, MimeBundle
 from forge_guest.wire.channel import StreamReset
 
 MAX_LISTING = 64 * 1024 * 1024
 """Bytes: ten thousand of the longest paths."""
 
-_MAX_RECORD = 64 * 1024 * 1024
+_MAX_RECORD = 32 * 1024 * 1024
 _MAX_ENTRIES = 10_001
 _LARGEST = 2**63 - 1
 _LENGTH = struct.Struct(">I")
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 _KINDS = ("file", "directory", "symlink", "other")
+_CONTEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LANGUAGES = ("python", "javascript")
+_MAX_FOLDER = 512
 _STATUSES = ("ok", "error", "timeout", "crashed")
 
 
@@ -75,6 +78,25 @@ def code_result(value: dict[str, Any]) -> CodeResult:
     return CodeResult(known, _duration(value), error, restarted)
 
 
+def contexts(value: dict[str, Any]) -> tuple[ContextInfo, ...]:
+    """Every context there is."""
+    all_ = value.get("contexts")
+    if not isinstance(all_, list) or not all(isinstance(each, dict) for each in all_):
+        raise Malformed("contexts that are none")
+    return tuple(context_info(each) for each in all_)
+
+
+def context_info(value: dict[str, Any]) -> ContextInfo:
+    """One context."""
+    name, language, cwd = value.get("id"), value.get("language"), value.get("cwd")
+    cells = value.get("cells")
+    if not isinstance(name, str) or not _CONTEXT.fullmatch(name) or language not in _LANGUAGES:
+        raise Malformed("a context that is none")
+    if not isinstance(cwd, str) or not 0 < len(cwd) <= _MAX_FOLDER or not _whole(cells):
+        raise Malformed("a context that is none")
+    return ContextInfo(name, cast("Language", language), cwd, cells, _flag(value, "busy"))
+
+
 def size(value: dict[str, Any]) -> int:
     """How large a file has become."""
     number = value.get("size")
@@ -106,10 +128,10 @@ class Records:
     def __init__(self) -> None:
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> list[MimeBundle]:
+    def feed(self, data: bytes) -> list[Display]:
         """Take some bytes; returns the displays they complete."""
         self._pending += data
-        bundles = []
+        displays = []
         while len(self._pending) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._pending)
             if length > _MAX_RECORD:
@@ -117,16 +139,19 @@ class Records:
             end = _LENGTH.size + length
             if len(self._pending) < end:
                 break
-            bundles.append(_bundle(_object(bytes(self._pending[_LENGTH.size : end]))))
+            displays.append(_display(_object(bytes(self._pending[_LENGTH.size : end]))))
             del self._pending[:end]
-        return bundles
+        return displays
 
 
-def _bundle(value: dict[str, Any]) -> MimeBundle:
-    for mime, text in value.items():
+def _display(value: dict[str, Any]) -> Display:
+    bundle, main = value.get("data"), value.get("main")
+    if not isinstance(bundle, dict) or not isinstance(main, bool):
+        raise Malformed("a display that is none")
+    for mime, text in bundle.items():
         if not _MIME.fullmatch(mime) or not isinstance(text, str):
             raise Malformed("a display with a MIME type that is none")
-    return value
+    return Display(cast("MimeBundle", bundle), main)
 
 
 def _file_info(value: dict[str, Any]) -> FileInfo:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from forge.errors import SandboxError
 from forge.sandbox.agent import answers
-from forge.sandbox.output import Display, Output, Sink, StreamName
+from forge.sandbox.output import Output, Sink, StreamName
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data, Message
 
@@ -153,8 +153,8 @@ class Call:
                 elif item.lane in _STREAMS:
                     await sink(Output(_STREAMS[item.lane], item.data))
                 elif item.lane == _DISPLAY and records is not None:
-                    for bundle in self.checked(records.feed, item.data):
-                        await sink(Display(bundle))
+                    for display in self.checked(records.feed, item.data):
+                        await sink(display)
                 else:
                     raise self._line.violated(f"output on lane {item.lane}")
         return final

@@ -14,3 +14,7 @@ STALL_S = 60.0
 
 PREPARE_S = 240.0
 """To load the scientific stack, which takes about 10 s under emulation."""
+
+CONTEXT_S = 20.0
+"""To start a context's process: milliseconds for Python, a second or two for Node under emulation;
+the guest gives up after 15."""

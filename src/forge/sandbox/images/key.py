@@ -50,7 +50,8 @@ def guest_sources(guest_dir: Path) -> dict[str, bytes]:
     """
     found = {
         path.relative_to(guest_dir).as_posix(): path.read_bytes()
-        for path in sorted(guest_dir.rglob("*.py"))
+        for path in sorted(guest_dir.rglob("*"))
+        if path.suffix in (".py", ".js")
     }
     if "init.py" not in found:
         raise InputRefused(f"{guest_dir} does not hold the guest's agent: init.py is missing")

@@ -1,20 +1,18 @@
-"""Code: contexts that keep variables, displays in order, clean errors, interrupts and crashes."""
+"""Code: variables that are kept, displays in order, clean errors, interrupts and crashes."""
 
 import asyncio
-import json
 
 from forge.sandbox.base import Sandbox
 from forge.sandbox.output import Display, Output
 from forge.testing.sandbox_conformance.watching import (
     PATIENCE_S,
+    UNTIL_GO,
     Check,
     Seen,
     cell,
     value,
     write,
 )
-
-_UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
 
 
 async def variables_are_kept_between_calls(sandbox: Sandbox) -> None:
@@ -59,7 +57,7 @@ async def output_arrives_while_code_runs(sandbox: Sandbox) -> None:
     """The first output is there before the end."""
     seen = Seen()
     async with asyncio.TaskGroup() as tasks:
-        code = f"print('first', flush=True)\n{_UNTIL_GO}"
+        code = f"print('first', flush=True)\n{UNTIL_GO}"
         running = tasks.create_task(sandbox.code.run(code, seen, deadline_s=PATIENCE_S))
         await seen.first.wait()
         assert not running.done()
@@ -185,37 +183,6 @@ async def output_before_a_crash_is_shown(sandbox: Sandbox) -> None:
     assert seen.stdout == b"last words\n"
 
 
-async def contexts_are_apart(sandbox: Sandbox) -> None:
-    """A name of one is not known in another; a crash of one is not the other's."""
-    await cell(sandbox, "x = 'mine'", context="a")
-    result, _ = await cell(sandbox, "x", context="b")
-    assert result.error is not None
-    assert result.error.name == "NameError"
-    await cell(sandbox, "import os\nos._exit(1)", context="b")
-    assert await value(sandbox, "x", context="a") == "'mine'"
-
-
-async def contexts_run_beside_each_other(sandbox: Sandbox) -> None:
-    """One waits for what the other does."""
-    async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(cell(sandbox, _UNTIL_GO, context="a"))
-        tasks.create_task(cell(sandbox, "open('go', 'w').close()", context="b"))
-    assert waiting.result()[0].status == "ok"
-
-
-async def calls_in_one_context_wait_their_turn(sandbox: Sandbox) -> None:
-    """The second runs after the first, and its deadline starts then."""
-    seen = Seen()
-    async with asyncio.TaskGroup() as tasks:
-        code = f"print('in', flush=True)\n{_UNTIL_GO}x = 'first'"
-        first = tasks.create_task(sandbox.code.run(code, seen, deadline_s=PATIENCE_S))
-        await seen.first.wait()
-        second = tasks.create_task(cell(sandbox, "x", deadline_s=20.0))
-        await write(sandbox, "go")
-    assert first.result().status == "ok"
-    assert second.result()[1].plain == ["'first'"]
-
-
 async def cancelling_interrupts_the_code(sandbox: Sandbox) -> None:
     """Who gives the call up gets the context back."""
     seen = Seen()
@@ -249,24 +216,6 @@ async def asking_for_input_does_not_hang(sandbox: Sandbox) -> None:
     assert result.error.name == "EOFError"
 
 
-async def a_table_is_shown_as_text_html_and_data(sandbox: Sandbox) -> None:
-    """A DataFrame has all three, and its data is there to be drawn."""
-    _, seen = await cell(sandbox, "import pandas\npandas.DataFrame({'a': [1, 2], 'b': ['x', 'é']})")
-    (bundle,) = seen.displays
-    assert {"text/plain", "text/html", "application/vnd.dataresource+json"} <= set(bundle)
-    data = json.loads(bundle["application/vnd.dataresource+json"])
-    assert [row["b"] for row in data["data"]] == ["x", "é"]
-
-
-async def a_plot_is_shown_as_an_image(sandbox: Sandbox) -> None:
-    """An open figure is shown at the cell's end, once."""
-    _, seen = await cell(sandbox, "from matplotlib import pyplot\npyplot.plot([1, 3, 2]);")
-    images = [bundle["image/png"] for bundle in seen.displays if "image/png" in bundle]
-    assert len(images) == 1
-    assert images[0].startswith("iVBOR")
-    assert all("image/png" not in each for each in (await cell(sandbox, "1"))[1].displays)
-
-
 CHECKS: tuple[Check, ...] = (
     variables_are_kept_between_calls,
     the_last_expression_is_displayed,
@@ -287,13 +236,8 @@ CHECKS: tuple[Check, ...] = (
     endless_printing_ends_at_the_deadline,
     a_crash_is_a_result_and_a_fresh_start,
     output_before_a_crash_is_shown,
-    contexts_are_apart,
-    contexts_run_beside_each_other,
-    calls_in_one_context_wait_their_turn,
     cancelling_interrupts_the_code,
     code_sees_the_files_and_commands_of_its_machine,
     a_child_of_code_does_not_answer_for_it,
     asking_for_input_does_not_hang,
-    a_table_is_shown_as_text_html_and_data,
-    a_plot_is_shown_as_an_image,
 )

@@ -13,6 +13,9 @@ from forge.sandbox.output import Display, Output
 PATIENCE_S = 60.0
 """For what takes a moment, on a slow host under emulation."""
 
+UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+"""Code that goes on once a file `go` is there."""
+
 Check = Callable[[Sandbox], Awaitable[None]]
 
 _E = TypeVar("_E", bound=ForgeError)

@@ -13,6 +13,7 @@ from forge.sandbox.agent.answers import Malformed
 from forge.sandbox.code import CodeError, CodeResult
 from forge.sandbox.commands import ExecResult
 from forge.sandbox.files import FileInfo
+from forge.sandbox.output import Display
 from forge_guest.wire.channel import StreamReset
 
 scalars = (
@@ -116,13 +117,13 @@ bundles = st.dictionaries(
 @given(st.lists(bundles, max_size=5), st.lists(st.integers(0, 600), max_size=6))
 def test_displays_survive_any_cutting(shown, cuts):
     """The pieces in which a lane's bytes arrive make no difference."""
-    whole = b"".join(map(record, shown))
+    whole = b"".join(record({"data": bundle, "main": False}) for bundle in shown)
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     records = answers.Records()
     received = []
     for start, end in zip(edges, edges[1:], strict=False):  # noqa: RUF007 -- plain to read
         received += records.feed(whole[start:end])
-    assert received == shown
+    assert received == [Display(bundle) for bundle in shown]
 
 
 @given(st.lists(st.binary(max_size=200) | anything.map(record), max_size=4))
@@ -134,8 +135,11 @@ def test_any_bytes_on_the_display_lane_are_bundles_or_malformed(pieces):
             shown = records.feed(piece)
         except Malformed:
             return
-        for bundle in shown:
-            assert all("/" in mime and isinstance(text, str) for mime, text in bundle.items())
+        for display in shown:
+            assert isinstance(display.main, bool)
+            for mime, text in display.data.items():
+                assert "/" in mime
+                assert isinstance(text, str)
 
 
 def test_a_huge_display_is_refused_at_its_first_four_bytes():

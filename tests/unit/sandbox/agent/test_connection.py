@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from forge.errors import (
+    ContextNotFound,
     FileNotFound,
     GuestRefused,
     GuestViolation,
@@ -21,6 +22,7 @@ from forge.errors import (
     SandboxUnresponsive,
 )
 from forge.sandbox.agent import deadlines
+from forge.sandbox.code import ContextInfo
 from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.output import Display, Output
 from forge.testing.guest import FakeGuest, Verb, fake_guest, never, received
@@ -75,7 +77,7 @@ async def talking(verbs: Mapping[str, Verb]) -> AsyncIterator[Told]:
 @pytest.fixture
 def impatient(monkeypatch):
     """Every wait of the agent's own is a tenth of a second."""
-    for name in ("MARGIN_S", "QUICK_S", "STALL_S", "PREPARE_S"):
+    for name in ("MARGIN_S", "QUICK_S", "STALL_S", "PREPARE_S", "CONTEXT_S"):
         monkeypatch.setattr(deadlines, name, 0.1)
 
 
@@ -145,7 +147,7 @@ async def test_a_command_streams_its_output_and_ends():
 
 async def test_code_shows_displays_in_order_with_its_output():
     """A display that comes in pieces is put together where it belongs."""
-    record = json.dumps({"text/plain": "2"}).encode()
+    record = json.dumps({"data": {"text/plain": "2"}, "main": True}).encode()
     record = len(record).to_bytes(4, "big") + record
 
     async def verb(stream):
@@ -161,10 +163,67 @@ async def test_code_shows_displays_in_order_with_its_output():
         assert result.status == "ok"
         assert told.shown == [
             Output("stdout", "1 + 1 # \ud800é".encode("utf-8", "surrogatepass")),
-            Display({"text/plain": "2"}),
+            Display({"text/plain": "2"}, main=True),
             Output("stdout", b"after"),
         ]
         assert told.guest.requests[0]["context"] == "other"
+
+
+CONTEXT = {"id": "a", "language": "python", "cwd": "/", "cells": 0, "busy": False}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"contexts": None},
+        {"contexts": [1]},
+        *(
+            {"contexts": [CONTEXT | wrong]}
+            for wrong in (
+                {"id": "../x"},
+                {"id": ""},
+                {"id": "x" * 65},
+                {"id": 5},
+                {"language": "cobol"},
+                {"language": ["python"]},
+                {"cwd": ""},
+                {"cwd": "x" * 513},
+                {"cells": -1},
+                {"cells": True},
+                {"busy": "yes"},
+            )
+        ),
+    ],
+)
+async def test_a_guest_that_lies_about_its_contexts_is_found_out(lie):
+    """A context is a name, a known language, a folder, a count and a flag; all else ends it."""
+
+    async def verb(stream):
+        await stream.message(lie, fin=True)
+
+    async with talking({"contexts": verb}) as told:
+        with pytest.raises(GuestViolation):
+            await told.agent.code.contexts()
+
+
+async def test_contexts_are_made_told_and_ended():
+    """Each request says what it is about; a context without a name is given one by the host."""
+
+    async def told_of(stream):
+        await stream.message(CONTEXT, fin=True)
+
+    async def busy(stream):
+        await stream.message({"busy": True}, fin=True)
+
+    verbs = {"create_context": told_of, "restart_context": told_of, "interrupt_context": busy}
+    async with talking(verbs | {"remove_context": busy}) as told:
+        code = told.agent.code
+        assert (await code.create()).id == "a"
+        assert await code.restart("a") == ContextInfo("a", "python", "/", 0, busy=False)
+        assert await code.interrupt("a") is True
+        await code.remove("a")
+        assert len(told.guest.requests[0]["context"]) == 16
+        assert [each["context"] for each in told.guest.requests[1:]] == ["a"] * 3
 
 
 async def test_a_file_is_written_read_and_listed():
@@ -231,9 +290,10 @@ async def test_a_refusal_has_its_error_and_the_machine_goes_on(code, expected):
     verb = refuses(code, "for a reason")
     async with talking(dict.fromkeys(("exec", "code", "read", "list"), verb)) as told:
         for call in (told.exec, told.code, lambda: read(told), lambda: told.agent.files.list("a")):
-            with pytest.raises(expected) as caught:
+            named = ContextNotFound if (call, expected) == (told.code, FileNotFound) else expected
+            with pytest.raises(named) as caught:
                 await call()
-            assert type(caught.value) is expected
+            assert type(caught.value) is named
         assert told.broken == []
 
 

@@ -74,3 +74,11 @@ def test_a_folder_without_the_agent_is_refused(tmp_path: Path):
     """A wrong folder is noticed before anything is built from it."""
     with pytest.raises(InputRefused, match=r"init\.py is missing"):
         guest_sources(tmp_path)
+
+
+def test_programs_of_other_languages_belong_to_the_guest(tmp_path: Path):
+    """What drives Node is part of the agent, and so of its key; notes beside it are not."""
+    for name in ("init.py", "node/driver.js", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert list(guest_sources(tmp_path)) == ["init.py", "node/driver.js"]
