@@ -158,7 +158,7 @@ class Interpreter:
         try:
             pid = spawn(
                 Spawn(
-                    argv=[b"/usr/bin/python3", b"-I", b"-B", b"-c", _BOOT.encode()],
+                    argv=[b"python3", b"-I", b"-B", b"-c", _BOOT.encode()],
                     env=encode_env(base_env(root=True) | env),
                     cwd=b"/",
                     root=True,
@@ -207,7 +207,7 @@ class Interpreter:
 
     async def _context(self, name: str) -> Context:
         if self._zygote is None:
-            raise Refused("refused", "this template has no interpreter")
+            raise Refused("refused", "this template has no Python that can run code")
         context = self._contexts.get(name)
         if context is None:
             if len(self._contexts) >= MAX_CONTEXTS:

@@ -10,6 +10,7 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── SettingsInvalid
     │   ├── NameUnknown
     │   ├── PathRefused
+    │   ├── SourceRefused
     │   └── RunNotFound
     ├── HostUnfit
     │   ├── ProgramMissing
@@ -20,7 +21,8 @@ ledger, the command line and later the API use; it never changes once released.
     │   └── ImageBuildFailed
     ├── TemplateError
     │   ├── TemplateCorrupt
-    │   └── TemplateForeign
+    │   ├── TemplateForeign
+    │   └── TemplateNotReady
     ├── SandboxError
     │   ├── SandboxDied
     │   ├── SandboxUnresponsive
@@ -98,6 +100,13 @@ class PathRefused(InputRefused):
     default_hint: ClassVar[str] = (
         "Give a plain relative name, or an absolute path inside the machine."
     )
+
+
+class SourceRefused(InputRefused):
+    """What a template shall be made from cannot be built, fetched or used."""
+
+    code: ClassVar[str] = "source_refused"
+    default_hint: ClassVar[str] = "Mend the image or its Dockerfile, then build again."
 
 
 class RunNotFound(InputRefused):
@@ -185,6 +194,17 @@ class TemplateForeign(TemplateError):
     """A template was saved by another QEMU, host or version of Forge."""
 
     code: ClassVar[str] = "template_foreign"
+
+
+class TemplateNotReady(TemplateError):
+    """A template's start command ended, or its ready check did not succeed in time."""
+
+    code: ClassVar[str] = "template_not_ready"
+    fault: ClassVar[Fault] = "person"
+    retry: ClassVar[bool] = False
+    default_hint: ClassVar[str] = (
+        "Mend the start command or the ready check, then build the template again."
+    )
 
 
 class SandboxError(ForgeError):

@@ -28,7 +28,9 @@ from forge.errors import (
 )
 from forge.ids import new_sandbox_id
 from forge.sandbox import records
+from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import AGENT_VERSION
+from forge.sandbox.agent.starting import start_and_wait
 from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
@@ -220,12 +222,15 @@ class QemuProvider:
         folder.mkdir(mode=0o700)
         try:
             async with booted(cold, folder, _BOOT_S) as warm:
-                interpreter = bool(cold.image.preload)
                 failures = await warm.agent.prepare(
-                    cold.image.preload, cold.image.env, limits.processes, interpreter=interpreter
+                    cold.image.preload,
+                    cold.image.env,
+                    limits.processes,
+                    interpreter=cold.image.interpreter,
                 )
                 for failure in failures:
                     self._notify(f"not preloaded: {failure}")
+                await start_and_wait(AgentCommands(warm.agent), cold.image.warming)
                 await warm.save(folder)
             saved.seal(folder, key)
             folder.rename(templates / key)
