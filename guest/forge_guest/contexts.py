@@ -214,7 +214,7 @@ class Interpreter:
 
     def _place(self, stream: Stream) -> Place:
         if not self._starters:
-            raise Refused("refused", "this template has no interpreter")
+            raise Refused("refused", "this template has no Python that can run code")
         name = str(stream.request.get("context") or "default")
         place = self._places.get(name)
         if place is None:

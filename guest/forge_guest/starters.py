@@ -65,7 +65,7 @@ class Zygote:
         try:
             pid = spawn(
                 Spawn(
-                    argv=[b"/usr/bin/python3", b"-I", b"-B", b"-c", _BOOT.encode()],
+                    argv=[b"python3", b"-I", b"-B", b"-c", _BOOT.encode()],
                     env=encode_env(base_env(root=True) | self._env),
                     cwd=b"/",
                     root=True,

@@ -12,6 +12,7 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── PathRefused
     │   ├── MachineUnknown
     │   ├── MachineBusy
+    │   ├── SourceRefused
     │   └── RunNotFound
     ├── HostUnfit
     │   ├── ProgramMissing
@@ -22,7 +23,8 @@ ledger, the command line and later the API use; it never changes once released.
     │   └── ImageBuildFailed
     ├── TemplateError
     │   ├── TemplateCorrupt
-    │   └── TemplateForeign
+    │   ├── TemplateForeign
+    │   └── TemplateNotReady
     ├── SnapshotError
     │   ├── SnapshotCorrupt
     │   └── SnapshotForeign
@@ -123,6 +125,13 @@ class MachineBusy(InputRefused):
     default_hint: ClassVar[str] = "Use it where it is open, or close it there first."
 
 
+class SourceRefused(InputRefused):
+    """What a template shall be made from cannot be built, fetched or used."""
+
+    code: ClassVar[str] = "source_refused"
+    default_hint: ClassVar[str] = "Mend the image or its Dockerfile, then build again."
+
+
 class RunNotFound(InputRefused):
     """No run, or more than one, has this id."""
 
@@ -208,6 +217,17 @@ class TemplateForeign(TemplateError):
     """A template was saved by another QEMU, host or version of Forge."""
 
     code: ClassVar[str] = "template_foreign"
+
+
+class TemplateNotReady(TemplateError):
+    """A template's start command ended, or its ready check did not succeed in time."""
+
+    code: ClassVar[str] = "template_not_ready"
+    fault: ClassVar[Fault] = "person"
+    retry: ClassVar[bool] = False
+    default_hint: ClassVar[str] = (
+        "Mend the start command or the ready check, then build the template again."
+    )
 
 
 class SnapshotError(ForgeError):

@@ -43,6 +43,7 @@ from forge.runs.owner import this_process
 from forge.runs.service import RunService
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
+from forge.sandbox.images.oci.catalogue import Templates
 from forge.sandbox.images.recipe import read_recipe
 from forge.sandbox.images.store import Image, ImageStore
 from forge.settings import DEFAULT_MODELS, ModelChoice, Settings
@@ -81,6 +82,7 @@ class Images:
         self._recipes = recipes_folder()
         self._guest = guest_folder()
         self._found: dict[str, Image] = {}
+        self.own = Templates(self._store, self._recipes, self._guest)
 
     def find(self, name: str) -> Image:
         """The image of a template, as it was built here.
@@ -89,13 +91,35 @@ class Images:
             NameUnknown: there is no such template.
             ImageMissing: it was not built, or its recipe has changed since.
         """
-        if name not in self._found:
+        found = self._found.get(name)
+        if found is None or not found.whole():  # another process may have tidied up
             self._check(name)
-            image = self._store.find(name, self._recipes / name, self._guest)
-            if image is None:
+            found = self._own(name) or self._store.find(name, self._recipes / name, self._guest)
+            if found is None:
                 raise ImageMissing(f"The image of the template {name!r} has not been built here.")
-            self._found[name] = image
-        return self._found[name]
+            if name in self._names():
+                self._found[name] = found  # a person's own is read each time: it may be replaced
+        return found
+
+    def _own(self, name: str) -> Image | None:
+        if name in self._names():
+            return None
+        image = self.own.image(name)
+        if not image.whole():
+            raise ImageMissing(
+                f"A part of what the template {name!r} boots from is missing here.",
+                hint="Run `forge image build`; if that does not mend it, `forge template build`.",
+            )
+        return image
+
+    def spec(self, name: str, **wanted: int) -> SandboxSpec:
+        """A machine of this template: its own sizes, but for those that are `wanted` (the fields of
+        `Limits`).
+
+        Raises:
+            NameUnknown, ImageMissing: as in `find`.
+        """
+        return SandboxSpec(name, Limits(**(self.find(name).sizes.model_dump() | wanted)))
 
     async def build(self, name: str, tell: building.Tell) -> Image:
         """Make an image where it is missing; see `forge.sandbox.images.build.build`.
@@ -105,7 +129,13 @@ class Images:
             InputRefused, ProgramMissing, NoSpace, ImageBuildFailed: as in `build`.
         """
         self._check(name)
+        if name not in self._names():
+            return await self._build_own(name, tell)
         return await building.build(self._store, name, self._recipes / name, self._guest, tell)
+
+    async def _build_own(self, name: str, tell: building.Tell) -> Image:
+        await self.own.build_frame(tell)
+        return self.find(name)
 
     async def verify(self, image: Image) -> None:
         """Compare every byte of an image with what was built.
@@ -134,10 +164,9 @@ class Images:
         return tuple(sorted(path.parent.name for path in self._recipes.glob("*/recipe.toml")))
 
     def _check(self, name: str) -> None:
-        if name not in self._names():
-            raise NameUnknown(
-                f"There is no template {name[:80]!r}; there are: {', '.join(self._names())}."
-            )
+        known = (*self._names(), *self.own.names())
+        if name not in known and not self.own.trying(name):
+            raise NameUnknown(f"There is no template {name[:80]!r}; there are: {', '.join(known)}.")
 
 
 def size_of(image: Image) -> int:
@@ -198,6 +227,7 @@ class Machines:
                 "nothing that fetches about 170 MB from Debian and PyPI and takes 2 to 5 minutes."
             )
         with show() as tell:
+            await self.images.build(TEMPLATE, tell)
             await self.images.build(self.spec.template, tell)
         return await self._probe()
 

@@ -16,6 +16,7 @@ from forge.errors import (
     ModelError,
     SandboxError,
     TemplateError,
+    TemplateNotReady,
 )
 from forge.events import RunFinished
 
@@ -41,6 +42,7 @@ _KINDS: tuple[tuple[type[ForgeError], Exit], ...] = (
     (InputRefused, Exit.INPUT),
     (HostUnfit, Exit.HOST),
     (ImageError, Exit.HOST),
+    (TemplateNotReady, Exit.INPUT),
     (TemplateError, Exit.HOST),
     (SandboxError, Exit.MACHINE),
     (ModelError, Exit.MODEL),

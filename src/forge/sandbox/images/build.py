@@ -69,11 +69,34 @@ async def build(
         found = store.load(recipe, plan)
         if found is not None:
             return found
-        _check_space(work_dir or store.folder)
+        check_space(work_dir or store.folder)
         log = store.logs / f"{name}-{plan.image}.log"
         with workplace(store.work, log, work_dir) as place:
             job = _Job(store, place, Programs(log), progress, recipe.declared.debian.suite)
             return await _make_image(job, recipe, sources, plan)
+
+
+async def build_frame(
+    store: ImageStore, name: str, recipe_dir: Path, guest_dir: Path, progress: Tell
+) -> Plan:
+    """Make the kernel and the agent where they are missing: what a template of a person's own needs
+    beside its root. They are those of a recipe; returns its plan.
+
+    Raises:
+        InputRefused, ProgramMissing, NoSpace, ImageBuildFailed: as in `build`.
+    """
+    recipe = read_recipe(name, recipe_dir)
+    sources = guest_sources(guest_dir)
+    plan = plan_image(recipe, sources)
+    if store.part("kernel", plan.kernel) and store.part("agent", plan.agent):
+        return plan
+    async with locked(store.folder, lambda: progress(Progress("image", "waiting for a build"))):
+        check_space(store.folder)
+        log = store.logs / f"{name}-{plan.image}.log"
+        with workplace(store.work, log, None) as place:
+            job = _Job(store, place, Programs(log), progress, recipe.declared.debian.suite)
+            await _make_frame(job, sources, plan)
+    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +118,12 @@ class _Job:
         return path
 
 
-def _check_space(folder: Path) -> None:
+def check_space(folder: Path) -> None:
+    """See to it that a build has room.
+
+    Raises:
+        NoSpace: it has not.
+    """
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_BYTES:
         raise NoSpace(
@@ -105,6 +133,12 @@ def _check_space(folder: Path) -> None:
 
 
 async def _make_image(job: _Job, recipe: Recipe, sources: Mapping[str, bytes], plan: Plan) -> Image:
+    kernel_part, agent = await _make_frame(job, sources, plan)
+    root = job.store.part("root", plan.root) or await _make_root(job, recipe, plan)
+    return job.store.keep_image(recipe, plan, (kernel_part, agent, root))
+
+
+async def _make_frame(job: _Job, sources: Mapping[str, bytes], plan: Plan) -> tuple[Part, Part]:
     store = job.store
     kernel_part = store.part("kernel", plan.kernel) or await _make_kernel(job, plan)
     agent = store.part("agent", plan.agent)
@@ -113,8 +147,7 @@ async def _make_image(job: _Job, recipe: Recipe, sources: Mapping[str, bytes], p
         if interpreter is None:
             interpreter = await _make_interpreter(job, plan)
         agent = await _make_agent(job, sources, plan)
-    root = store.part("root", plan.root) or await _make_root(job, recipe, plan)
-    return store.keep_image(recipe, plan, (kernel_part, agent, root))
+    return kernel_part, agent
 
 
 async def _fetch_packages(job: _Job, packages: Sequence[str], tar: Path) -> None:

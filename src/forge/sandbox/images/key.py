@@ -8,7 +8,7 @@ from nothing. Pure but for reading the guest's source; takes a few milliseconds.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,18 @@ def plan_image(recipe: Recipe, sources: Mapping[str, bytes]) -> Plan:
     run = {"preload": recipe.preload, "environment": dict(declared.environment)}
     image = _key("image", {"name": declared.name, "parts": parts, **run})
     return Plan(image=image, kernel=kernel, interpreter=interpreter, agent=agent, root=root)
+
+
+def root_key(diff_ids: Sequence[str], finish: int) -> str:
+    """The key of the root that an image's layers make, when finished this way."""
+    return _key("root", {"layers": list(diff_ids), "finish": finish})
+
+
+def template_image_key(plan: Plan, root: str, run: Mapping[str, Any]) -> str:
+    """The key of a person's template on this kernel and agent. Its name is not in it: what is the
+    same is warmed once, whatever it is called.
+    """
+    return _key("image", {"kernel": plan.kernel, "agent": plan.agent, "root": root, "run": run})
 
 
 def _digests(sources: Mapping[str, bytes]) -> dict[str, str]:

@@ -25,6 +25,11 @@ _PACKAGES = {
     "env": "coreutils",
     "unshare": "util-linux",
     "newuidmap": "uidmap",
+    "newgidmap": "uidmap",
+    "nsenter": "util-linux",
+    "prlimit": "util-linux",
+    "skopeo": "skopeo",
+    "buildah": "buildah",
 }
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GRACE_S = 15.0  # mmdebstrap removes its tree, half a gigabyte of small files, before it ends

@@ -67,11 +67,12 @@ async def make_root(programs: Programs, recipe: Recipe, work: Path, temporary: P
     declared = recipe.declared.debian
     # The base files and an unprivileged user's tools; essential packages come with the variant.
     tree = mmdebstrap(declared.suite, "essential", declared.packages, temporary, hooks)
-    await programs.pipe(tree, _sqfstar(image), deadline_s=_MAKE_S)
+    await programs.pipe(tree, pack_tar(image), deadline_s=_MAKE_S)
     return image
 
 
-def _sqfstar(image: Path) -> list[str]:
+def pack_tar(image: Path) -> list[str]:
+    """The command that makes a root's image of a tar on its standard input."""
     # It gives the topmost folder to whoever runs it, whatever the tar says (4.5.1 ignores
     # -root-uid), so without root it runs as the root of a namespace that holds only us.
     become_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]

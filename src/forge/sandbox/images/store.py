@@ -15,13 +15,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from forge.errors import ImageError
+from forge.sandbox.images.config import Sizes, Warming
 from forge.sandbox.images.key import ROOT_KIND, Plan, guest_sources, plan_image
 from forge.sandbox.images.recipe import Recipe, read_recipe
 
@@ -34,7 +35,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 @dataclass(frozen=True, slots=True)
 class Image:
     """Everything a machine boots from. `key` changes whenever any of it does; `env` is what every
-    process of the template finds in its environment.
+    process of the template finds in its environment; `interpreter` is whether its Python can run
+    code contexts.
     """
 
     name: str
@@ -46,20 +48,29 @@ class Image:
     root_kind: str
     preload: tuple[str, ...]
     env: Mapping[str, str]
+    interpreter: bool = True
+    sizes: Sizes = field(default_factory=Sizes)
+    warming: Warming = field(default_factory=Warming)
+
+    def whole(self) -> bool:
+        """Whether every file of it is still there."""
+        return all(path.is_file() for path in (self.vmlinuz, self.initrd, self.agent, self.root))
 
 
-class _Facts(BaseModel):
+class Facts(BaseModel):
+    """What the store writes down, checked whenever it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileFacts(_Facts):
+class FileFacts(Facts):
     """A file's size in bytes and its SHA-256."""
 
     size: Annotated[int, Field(ge=1)]
     sha256: Digest
 
 
-class Part(_Facts):
+class Part(Facts):
     """A part that is there: its files by name, and the versions of what is in it."""
 
     kind: Kind
@@ -68,7 +79,7 @@ class Part(_Facts):
     packages: Mapping[str, str] = Field(default_factory=dict)
 
 
-class Manifest(_Facts):
+class Manifest(Facts):
     """An image: its parts, and how to run it."""
 
     name: str
@@ -128,7 +139,7 @@ class ImageStore:
             facts[name] = FileFacts(size=made.stat().st_size, sha256=_sha256(made))
             made.replace(self.path(kind, key, name))
         part = Part(kind=kind, key=key, files=facts, packages=packages)
-        _write_whole(self.parts / f"{kind}-{key}.json", part)
+        write_whole(self.parts / f"{kind}-{key}.json", part)
         return part
 
     def keep_image(self, recipe: Recipe, plan: Plan, parts: tuple[Part, Part, Part]) -> Image:
@@ -141,7 +152,7 @@ class ImageStore:
             env=recipe.declared.environment,
             parts=parts,
         )
-        _write_whole(self.folder / f"{manifest.name}-{manifest.key}.json", manifest)
+        write_whole(self.folder / f"{manifest.name}-{manifest.key}.json", manifest)
         return self._image(manifest)
 
     def verify(self, image: Image) -> None:
@@ -197,10 +208,11 @@ class ImageStore:
             root_kind=manifest.root_kind,
             preload=manifest.preload,
             env=manifest.env,
+            interpreter=bool(manifest.preload),
         )
 
 
-def _write_whole(path: Path, facts: _Facts) -> None:
+def write_whole(path: Path, facts: Facts) -> None:
     """Write a file so that it is there whole or not at all, even after a power cut."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     text = json.dumps(facts.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)

@@ -29,8 +29,9 @@ from forge.errors import (
 )
 from forge.ids import SandboxId, is_sandbox_id, new_sandbox_id
 from forge.sandbox import records
-from forge.sandbox.agent.commands import check_variables
+from forge.sandbox.agent.commands import AgentCommands, check_variables
 from forge.sandbox.agent.connection import AGENT_VERSION
+from forge.sandbox.agent.starting import start_and_wait
 from forge.sandbox.base import (
     Limits,
     MachineInfo,
@@ -375,12 +376,15 @@ class QemuProvider:
         folder.mkdir(mode=0o700)
         try:
             async with booted(cold, folder, _BOOT_S) as warm:
-                interpreter = bool(cold.image.preload)
                 failures = await warm.agent.prepare(
-                    cold.image.preload, cold.image.env, limits.processes, interpreter=interpreter
+                    cold.image.preload,
+                    cold.image.env,
+                    limits.processes,
+                    interpreter=cold.image.interpreter,
                 )
                 for failure in failures:
                     self._notify(f"not preloaded: {failure}")
+                await start_and_wait(AgentCommands(warm.agent), cold.image.warming)
                 await warm.save(folder)
             saved_templates.seal(folder, key)
             folder.rename(templates / key)
