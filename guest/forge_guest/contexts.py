@@ -15,10 +15,10 @@ import time
 from typing import Any
 
 from forge_guest.cgroups import Group
-from forge_guest.commands import STDERR, STDOUT, base_env, encode_env
 from forge_guest.pipes import Reading
 from forge_guest.processes import Reaper, Spawn, SpawnRefused, spawn
 from forge_guest.refusal import Refused, Verb
+from forge_guest.running import STDERR, STDOUT, base_env, encode_env
 from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data
 
@@ -53,8 +53,11 @@ class Context:
         self._control = control
         control.setblocking(False)
         self._inbox = bytearray()
-        self._messages = Reading(os.dup(control.fileno()), self.ready)
-        self._pipes = ((STDOUT, Reading(out, self.ready)), (STDERR, Reading(err, self.ready)))
+        self._messages = Reading(os.dup(control.fileno()), self.ready.set)
+        self._pipes = (
+            (STDOUT, Reading(out, self.ready.set)),
+            (STDERR, Reading(err, self.ready.set)),
+        )
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message.

@@ -2,14 +2,32 @@
 
 import pytest
 
-from forge.testing.sandbox_conformance import code, commands, files, life
+from forge.testing.sandbox_conformance import (
+    code,
+    commands,
+    files,
+    life,
+    ports,
+    processes,
+    terminals,
+)
 
-SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)
+SANDBOX_CHECKS = (
+    *commands.CHECKS,
+    *processes.CHECKS,
+    *terminals.CHECKS,
+    *code.CHECKS,
+    *files.CHECKS,
+    *ports.CHECKS,
+)
 
 WALLS = "a folder and processes of this host: it has no root, users, devices or disk of its own"
 PLAIN = "its contexts run code with nothing but the standard library, and end at a deadline"
 
+FOREGROUND = "it runs plain commands in the foreground alone, on this host's own ports"
+
 LOCAL_CANNOT = {
+    **dict.fromkeys((*processes.CHECKS, *terminals.CHECKS, *ports.CHECKS), FOREGROUND),
     commands.home_is_home: WALLS,
     commands.a_person_is_not_root_unless_asked: WALLS,
     commands.variables_are_set: "it gives every command the same few variables",

@@ -5,7 +5,8 @@ whatever raises `SandboxDied`, `SandboxUnresponsive` or `GuestViolation` has des
 and every later call raises `SandboxStopped`. Any call on a machine may raise those four. Everything
 a guest sends is hostile: implementations bound, check and clip it.
 
-What a machine can do has a page for each: `commands`, `files`, `code`; `output` is what they show.
+What a machine can do has a page for each: `commands`, `files`, `code`, `ports`; `output` is what
+they show.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from forge.ids import SandboxId
 from forge.sandbox.code import Interpreter
 from forge.sandbox.commands import Commands
 from forge.sandbox.files import Files
+from forge.sandbox.ports import Ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class Sandbox(Protocol):
     @property
     def code(self) -> Interpreter:
         """Its interpreter."""
+
+    @property
+    def ports(self) -> Ports:
+        """The ports that its programs listen on."""
 
     async def stop(self) -> None:
         """Destroy the machine and everything in it. Calling it again does nothing."""

@@ -14,3 +14,9 @@ STALL_S = 60.0
 
 PREPARE_S = 240.0
 """To load the scientific stack, which takes about 10 s under emulation."""
+
+DIAL_S = 20.0
+"""To connect to a port: ten seconds for each of the machine's loopback addresses."""
+
+WATCH_S = 30.0
+"""Between two questions whether a machine is still there, while a call waits for it without end."""

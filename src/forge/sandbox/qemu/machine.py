@@ -21,6 +21,7 @@ from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.agent.ports import AgentPorts
 from forge.sandbox.base import SandboxFacts
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Accelerator
@@ -54,6 +55,7 @@ class QemuSandbox:
         self.commands = AgentCommands(self._agent)
         self.files = AgentFiles(self._agent)
         self.code = AgentInterpreter(self._agent)
+        self.ports = AgentPorts(self._agent)
 
     @property
     def pid(self) -> int:
