@@ -7,6 +7,7 @@ from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.agent.ports import AgentPorts
 from forge.sandbox.base import Sandbox
 from forge.sandbox.code import CodeResult
 from forge.sandbox.commands import Command, ExecResult
@@ -63,3 +64,4 @@ class Wired(Connection):
         self.commands = AgentCommands(self)
         self.files = AgentFiles(self)
         self.code = AgentInterpreter(self)
+        self.ports = AgentPorts(self)

@@ -1,193 +1,232 @@
-"""The `exec` verb: one command, its output as it is printed, and how it ended."""
+"""The verbs of commands: run one, start one in the background, listen to it, steer it.
+
+What runs in the foreground ends with the call that asked for it; what was started in the background
+ends by itself, at its deadline or when it is killed, whoever comes and goes on the line. Processes
+are found in this table alone, by the numbers of those that have not been collected yet: a number
+that the kernel gave to another process leads nowhere.
+"""
 
 import asyncio
-import os
-import time
+import json
+from collections import deque
 from typing import Any
 
+from forge_guest.abandoning import abandoning
 from forge_guest.cgroups import Group
-from forge_guest.mounts import HOME
-from forge_guest.pipes import Reading, write_all
-from forge_guest.processes import Ending, Reaper, Spawn, SpawnRefused, spawn
+from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused, Verb
-from forge_guest.wire.channel import Stream
+from forge_guest.running import STDOUT, Running, program
+from forge_guest.tape import KEPT, Shelf
+from forge_guest.terminal import Terminals
+from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data
 
-STDOUT, STDERR = 1, 2
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_MAX_DEADLINE = 24 * 3600.0
-
-
-def base_env(*, root: bool = False) -> dict[str, str]:
-    """What every process in the machine finds in its environment."""
-    return {
-        "PATH": _PATH,
-        "HOME": "/root" if root else HOME,
-        "USER": "root" if root else "user",
-        "LOGNAME": "root" if root else "user",
-        "SHELL": "/bin/bash",
-        "LANG": "C.UTF-8",
-        "TERM": "xterm-256color",
-    }
-
-
-def encode_env(env: dict[str, Any]) -> dict[bytes, bytes]:
-    """An environment as the kernel takes it."""
-    return {os.fsencode(str(key)): os.fsencode(str(value)) for key, value in env.items()}
+MAX_BACKGROUND = 64
+MAX_ENDINGS = 64
+_SIGNALS = range(1, 65)
 
 
 class Commands:
-    """Runs commands; forgets a group once nothing is left in it."""
+    """Every process that the host asked for; forgets a group once nothing is left in it."""
 
     def __init__(self, reaper: Reaper, env: dict[str, str]) -> None:
         self._reaper = reaper
         self._env = env
-        self._lingering: list[Group] = []
+        self._terminals = Terminals()
+        self._shelf = Shelf()
+        self._running: dict[int, Running] = {}
+        self._ended: dict[int, Running] = {}
+        self._lingering: deque[Group] = deque()
 
     def verbs(self) -> dict[str, Verb]:
         """What is answered here."""
-        return {"exec": self.exec}
+        return {
+            "exec": self.exec,
+            "start": self.start,
+            "attach": self.attach,
+            "processes": self.processes,
+            "send": self.send,
+            "signal": self.signal,
+            "resize": self.resize,
+        }
 
     async def exec(self, stream: Stream) -> None:
-        """Answer one `exec` request.
+        """Run a command; who gives the call up ends it.
 
         Raises:
             Refused: it cannot be started.
         """
-        request = stream.request
-        started = time.monotonic()
-        self._lingering = [group for group in self._lingering if not group.release()]
-        group = Group()
+        running = self._start(stream.request, background=False)
         try:
-            running = self._start(request, group)
-            try:
-                await stream.message({"pid": running.pid})
-                ending, timed_out = await running.attend(stream, _deadline(request))
-            except BaseException:
-                group.kill()
-                raise
-            finally:
-                running.close()
-        finally:
+            await stream.message({"pid": running.pid})
+            with running.tape.listening() as listener:
+                async with abandoning(stream) as tasks:
+                    feeding = tasks.create_task(_feed(running, stream))
+                    await running.play(listener, stream)
+                    feeding.cancel()
+        except BaseException:
+            running.group.kill()
+            raise
+        await stream.message(running.result(), fin=True)
+
+    async def start(self, stream: Stream) -> None:
+        """Start a background process, which goes on when its caller leaves.
+
+        Raises:
+            Refused: it cannot be started, or there are too many.
+        """
+        if sum(each.wanted.background for each in self._running.values()) >= MAX_BACKGROUND:
+            raise Refused("refused", f"{MAX_BACKGROUND} background processes run already")
+        running = self._start(stream.request, background=True)
+        try:
+            await stream.message({"pid": running.pid}, fin=True)
+        except (StreamReset, ChannelClosed):
+            running.group.kill()  # nobody knows its number
+            raise
+
+    def _start(self, request: dict[str, Any], *, background: bool) -> Running:
+        wanted = program(request, self._env, background=background)
+        self._tidy()
+        tape = self._shelf.new(KEPT if background else 0)
+        try:
+            running = Running(wanted, self._reaper, self._terminals, tape)
+        except BaseException:
+            self._shelf.remove(tape)
+            raise
+        self._running[running.pid] = running
+        running.when_ended(self._note)
+        return running
+
+    def _note(self, running: Running) -> None:
+        """A process was collected: its number may be given to another from now on."""
+        if self._running.get(running.pid) is running:
+            del self._running[running.pid]
+        if not running.group.release():
+            self._lingering.append(running.group)
+        former = self._ended.pop(running.pid, None)
+        gone = [former] if former else []
+        if running.wanted.background:
+            self._ended[running.pid] = running
+            self._shelf.ended(running.tape)
+        else:
+            gone.append(running)
+        if len(self._ended) > MAX_ENDINGS:
+            gone.append(self._ended.pop(next(iter(self._ended))))
+        for each in gone:
+            self._shelf.remove(each.tape)
+
+    def _tidy(self) -> None:
+        # A few each time: groups in which something stays must not make every start slow.
+        for _ in range(min(4, len(self._lingering))):
+            group = self._lingering.popleft()
             if not group.release():
                 self._lingering.append(group)
-        await stream.message(
-            {
-                "exit_code": ending.exit_code,
-                "signal": ending.signal,
-                "timed_out": timed_out,
-                "duration_ms": (time.monotonic() - started) * 1000,
-            },
-            fin=True,
-        )
 
-    def _start(self, request: dict[str, Any], group: Group) -> "Running":
-        root = request.get("user") == "root"
-        env = base_env(root=root) | self._env | dict(request.get("env") or {})
-        stdin, stdout, stderr = (
-            os.pipe2(os.O_CLOEXEC),
-            os.pipe2(os.O_CLOEXEC),
-            os.pipe2(os.O_CLOEXEC),
-        )
-        theirs = (stdin[0], stdout[1], stderr[1])
-        ours = (stdin[1], stdout[0], stderr[0])
+    async def attach(self, stream: Stream) -> None:
+        """What a process printed and prints, until it ends; who gives the call up only leaves.
+
+        Raises:
+            Refused: there is no such process.
+        """
+        pid = stream.request["pid"]
+        running = self._running.get(pid) or self._ended.get(pid)
+        if running is None:
+            raise Refused("no_process", f"there is no process {pid}")
         try:
-            pid = spawn(
-                Spawn(
-                    argv=[os.fsencode(str(word)) for word in request["argv"]],
-                    env=encode_env(env),
-                    cwd=os.fsencode(str(request.get("cwd") or HOME)),
-                    root=root,
-                    fds=theirs,
-                    group=group,
-                )
-            )
-        except (SpawnRefused, ValueError) as error:
-            for fd in ours:
-                os.close(fd)
-            raise Refused("refused", str(error)) from error
+            with running.tape.listening() as listener:
+                async with abandoning(stream):
+                    await stream.message({"dropped": listener.place})
+                    await running.play(listener, stream)
         finally:
-            for fd in theirs:
-                os.close(fd)
-        return Running(pid, self._reaper.expect(pid), ours, group)
+            running.pump()  # whoever left does not hold it back any more
+        await stream.message(running.result(), fin=True)
 
+    async def processes(self, stream: Stream) -> None:
+        """Which processes run."""
+        count = 0
+        for running in tuple(self._running.values()):
+            wanted = running.wanted
+            line = {
+                "pid": running.pid,
+                "argv": wanted.argv,
+                "tag": wanted.tag,
+                "cwd": wanted.cwd,
+                "user": "root" if wanted.root else "user",
+                "pty": wanted.size is not None,
+                "background": wanted.background,
+                "started": running.started,
+            }
+            await stream.send(STDOUT, json.dumps(line).encode() + b"\n")
+            count += 1
+        await stream.message({"count": count}, fin=True)
 
-class Running:
-    """A command under way; owns the agent's ends of its pipes."""
+    async def send(self, stream: Stream) -> None:
+        """Give a process input.
 
-    def __init__(
-        self,
-        pid: int,
-        ending: asyncio.Future[Ending],
-        pipes: tuple[int, int, int],
-        group: Group,
-    ) -> None:
-        self.pid = pid
-        self._ending = ending
-        self._stdin = pipes[0]
-        os.set_blocking(self._stdin, False)
-        self._ready = asyncio.Event()
-        self._out = Reading(pipes[1], self._ready)
-        self._err = Reading(pipes[2], self._ready)
-        self._group = group
-        ending.add_done_callback(lambda _: self._ready.set())
-
-    async def attend(self, stream: Stream, deadline_s: float) -> tuple[Ending, bool]:
-        """Move input and output until the command ends; returns how, and if at its deadline."""
-        timed_out = False
-
-        def end_it() -> None:
-            nonlocal timed_out
-            timed_out = not self._ending.done()
-            self._group.kill()
-
-        timer = asyncio.get_running_loop().call_later(deadline_s, end_it)
+        Raises:
+            Refused: there is no such process, or it does not take all of it in time.
+        """
+        running, request = self._find(stream), stream.request
+        before = None
         try:
-            async with asyncio.TaskGroup() as tasks:
-                feeding = tasks.create_task(self._feed(stream))
-                watching = tasks.create_task(stream.given_up())
-                await self._pump(stream)
-                feeding.cancel()
-                watching.cancel()
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        finally:
-            timer.cancel()
-        return self._ending.result(), timed_out
+            async with (
+                asyncio.timeout(float(request["deadline_s"])),
+                abandoning(stream),
+                running.sending,
+            ):
+                before = running.input.taken
+                if not await _take(running, stream):
+                    raise Refused("refused", "the process takes no more input")
+                taken = running.input.taken - before
+                if request.get("eof"):
+                    await running.end_input()
+        except TimeoutError as error:
+            taken = 0 if before is None else running.input.taken - before
+            why = f"the process did not take its input in time; it took {taken} bytes"
+            raise Refused("refused", why) from error
+        await stream.message({"size": taken}, fin=True)
 
-    async def _feed(self, stream: Stream) -> None:
-        while (item := await stream.receive()) is not None:
-            if isinstance(item, Data) and not await write_all(self._stdin, item.data):
-                break
-        self._close_stdin()
+    async def signal(self, stream: Stream) -> None:
+        """Send a process a signal.
 
-    async def _pump(self, stream: Stream) -> None:
-        while True:
-            self._ready.clear()
-            over = self._ending.done()
-            moved = False
-            for lane, pipe in ((STDOUT, self._out), (STDERR, self._err)):
-                if not pipe.ended and (data := pipe.take()):
-                    moved = True
-                    await stream.send(lane, data)
-                pipe.watch()
-            if over and not moved:
-                # What it left in the background may hold the pipes open; that is not awaited.
-                return
-            if not moved:
-                await self._ready.wait()
+        Raises:
+            Refused: there is no such process or signal.
+        """
+        number = stream.request["signal"]
+        if number not in _SIGNALS:
+            raise Refused("refused", f"there is no signal {number}")
+        self._find(stream).signal(number)
+        await stream.message({"signalled": True}, fin=True)
 
-    def _close_stdin(self) -> None:
-        if self._stdin >= 0:
-            os.close(self._stdin)
-            self._stdin = -1
+    async def resize(self, stream: Stream) -> None:
+        """Change the size of a process's terminal.
 
-    def close(self) -> None:
-        """Give the pipes back."""
-        self._close_stdin()
-        self._out.close()
-        self._err.close()
+        Raises:
+            Refused: there is no such process, or it has no terminal.
+        """
+        columns, rows = int(stream.request["columns"]), int(stream.request["rows"])
+        self._find(stream).resize(columns, rows)
+        await stream.message({"resized": True}, fin=True)
+
+    def _find(self, stream: Stream) -> Running:
+        pid = stream.request["pid"]
+        running = self._running.get(pid)
+        if running is None:
+            why = "has ended" if pid in self._ended else "is not there"
+            raise Refused("no_process", f"the process {pid} {why}")
+        return running
 
 
-def _deadline(request: dict[str, Any]) -> float:
-    return max(0.0, min(float(request["deadline_s"]), _MAX_DEADLINE))
+async def _take(running: Running, stream: Stream) -> bool:
+    """Pass on what the host sends until it has finished; False once the process takes no more."""
+    while (item := await stream.receive()) is not None:
+        if isinstance(item, Data) and not await running.feed(item.data):
+            return False
+    return not running.input.closed
+
+
+async def _feed(running: Running, stream: Stream) -> None:
+    if await _take(running, stream):
+        await running.end_input()
+    else:
+        running.input.close()

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from forge_guest.cgroups import Group
-from forge_guest.commands import STDERR, STDOUT
 from forge_guest.pipes import Reading
+from forge_guest.running import STDERR, STDOUT
 from forge_guest.wire.channel import Stream
 
 MAX_MESSAGE = 16 * 1024 * 1024
@@ -62,8 +62,11 @@ class ContextProcess:
         self._sending = asyncio.Lock()
         self._inbox = bytearray()
         control.setblocking(False)
-        self._messages = Reading(os.dup(control.fileno()), self.ready)
-        self._pipes = ((STDOUT, Reading(out, self.ready)), (STDERR, Reading(err, self.ready)))
+        self._messages = Reading(os.dup(control.fileno()), self.ready.set)
+        self._pipes = (
+            (STDOUT, Reading(out, self.ready.set)),
+            (STDERR, Reading(err, self.ready.set)),
+        )
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message.

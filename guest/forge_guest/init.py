@@ -6,6 +6,7 @@ machine: an agent that fails is a machine that is gone, never one half alive.
 
 import asyncio
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from forge_guest.serve import serve
 
 PORT = "/dev/vport0p1"
 _ROOT = "forge.rootfs="
+_FILES = 8192  # descriptors: every stream the host may open, with a process of three pipes on each
 
 
 def main() -> None:
@@ -22,6 +24,7 @@ def main() -> None:
     kinds = [word.removeprefix(_ROOT) for word in options if word.startswith(_ROOT)]
     # The agent is the last process the kernel may kill when memory runs out.
     Path("/proc/self/oom_score_adj").write_text("-1000")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     mounts.loopback_up()
     mounts.mount_root(kinds[0])
     cgroups.set_up()

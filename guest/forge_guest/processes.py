@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from forge_guest.cgroups import Group
 from forge_guest.mounts import GID, ROOT, UID
 
 _OUT_OF_THE_WAY = 64
+_FILES = (1024, 4096)  # as the kernel gives them to process 1; the agent has taken more
 
 
 class SpawnRefused(Exception):
@@ -27,7 +29,7 @@ class SpawnRefused(Exception):
 
 @dataclass(frozen=True)
 class Spawn:
-    """What to start. `fds` become 0, 1, 2 and so on."""
+    """What to start. `fds` become 0, 1, 2 and so on; `terminal`: the first is to control it."""
 
     argv: Sequence[bytes]
     env: Mapping[bytes, bytes]
@@ -35,6 +37,7 @@ class Spawn:
     root: bool
     fds: tuple[int, ...]
     group: Group | None = None
+    terminal: bool = False
 
 
 class Ending(NamedTuple):
@@ -124,7 +127,9 @@ def _become(what: Spawn, report: int) -> NoReturn:
         os.chdir(what.cwd)
         step = f"start {os.fsdecode(what.argv[0])}"
         _arrange_fds(what.fds)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if what.terminal:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        _set_limits()
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.execvpe(what.argv[0], list(what.argv), dict(what.env))
@@ -133,6 +138,11 @@ def _become(what: Spawn, report: int) -> NoReturn:
         os.write(report, json.dumps(f"cannot {step}: {why}").encode())
     finally:
         os._exit(127)
+
+
+def _set_limits() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, _FILES)
 
 
 def _arrange_fds(fds: tuple[int, ...]) -> None:

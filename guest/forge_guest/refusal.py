@@ -9,7 +9,10 @@ Verb = Callable[[Stream], Awaitable[None]]
 
 
 class Refused(Exception):
-    """The request fails; the machine goes on. `code` is one of `refused`, `not_found`, `quota`."""
+    """The request fails; the machine goes on.
+
+    `code` is one of `refused`, `not_found`, `quota`, `no_process`, `unreachable`.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

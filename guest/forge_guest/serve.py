@@ -9,6 +9,7 @@ from forge_guest.commands import Commands
 from forge_guest.contexts import Interpreter
 from forge_guest.facts import Facts
 from forge_guest.files import Files
+from forge_guest.ports import Ports
 from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
@@ -31,8 +32,9 @@ class Agent:
         self._facts = Facts()
         self._interpreter = Interpreter(reaper)
         commands, files = Commands(reaper, self._env), Files()
+        ports = Ports()
         self._verbs = self.verbs()
-        for room in (commands, files, self._interpreter):
+        for room in (commands, files, self._interpreter, ports):
             self._verbs |= room.verbs()
 
     def verbs(self) -> dict[str, Verb]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from forge_guest.cgroups import Group
-from forge_guest.commands import base_env, encode_env
 from forge_guest.context_process import ContextLost, ContextProcess
 from forge_guest.mounts import ROOT
 from forge_guest.processes import Ending, Reaper, Spawn, SpawnRefused, spawn
 from forge_guest.refusal import Refused
+from forge_guest.running import base_env, encode_env
 
 _PRELOAD_S = 180.0  # a cold import of the scientific stack under emulation takes about 10 s
 _START_S = 15.0  # a fork takes milliseconds, Node a second or two under emulation

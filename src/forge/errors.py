@@ -38,7 +38,9 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── GuestRefused
     │   ├── FileNotFound
     │   ├── ContextNotFound
-    │   └── QuotaExceeded
+    │   ├── QuotaExceeded
+    │   ├── ProcessNotFound
+    │   └── PortUnreachable
     ├── ModelError
     │   ├── ModelUnauthorized
     │   ├── ModelRequestRefused
@@ -342,6 +344,22 @@ class QuotaExceeded(SandboxError):
     code: ClassVar[str] = "quota_exceeded"
     fault: ClassVar[Fault] = "person"
     default_hint: ClassVar[str] = "Remove files in the machine, or start one with a larger disk."
+
+
+class ProcessNotFound(SandboxError):
+    """No process with this number was started here, or it has ended."""
+
+    code: ClassVar[str] = "process_not_found"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = "List the machine's processes to see which run."
+
+
+class PortUnreachable(SandboxError):
+    """Nothing in the machine answers on this port, or what did broke the connection off."""
+
+    code: ClassVar[str] = "port_unreachable"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "List the machine's ports; a server may need a moment to start."
 
 
 class ModelError(ForgeError):

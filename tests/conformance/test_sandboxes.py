@@ -9,7 +9,10 @@ from forge.testing.sandbox_conformance import (
     files,
     javascript,
     life,
+    ports,
+    processes,
     rich,
+    terminals,
 )
 
 SANDBOX_CHECKS = (
@@ -19,6 +22,9 @@ SANDBOX_CHECKS = (
     *rich.CHECKS,
     *javascript.CHECKS,
     *files.CHECKS,
+    *processes.CHECKS,
+    *terminals.CHECKS,
+    *ports.CHECKS,
 )
 
 WALLS = "a folder and processes of this host: it has no root, users, devices or disk of its own"
@@ -27,8 +33,10 @@ PLAIN = "its contexts run code with nothing but the standard library, and end at
 CONTEXTS = (
     "its contexts are there once they are used: it neither lists, interrupts nor removes them"
 )
+FOREGROUND = "it runs plain commands in the foreground alone, on this host's own ports"
 
 LOCAL_CANNOT = {
+    **dict.fromkeys((*processes.CHECKS, *terminals.CHECKS, *ports.CHECKS), FOREGROUND),
     commands.home_is_home: WALLS,
     commands.a_person_is_not_root_unless_asked: WALLS,
     commands.variables_are_set: "it gives every command the same few variables",

@@ -12,7 +12,8 @@ anyone's code goes on in it. What a call may raise besides, where it finds the m
 `ResumeFailed` (it is still paused, and whole), `SnapshotCorrupt`, `SnapshotForeign`, `NoSpace`; and
 `SandboxPaused` where the machine was paused under it. `lifecycle` has the states.
 
-What a machine can do has a page for each: `commands`, `files`, `code`; `output` is what they show.
+What a machine can do has a page for each: `commands`, `files`, `code`, `ports`; `output` is what
+they show.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from forge.sandbox.code import Interpreter
 from forge.sandbox.commands import Commands
 from forge.sandbox.files import Files
 from forge.sandbox.lifecycle import State
+from forge.sandbox.ports import Ports
 
 OnTimeout = Literal["pause", "kill"]
 
@@ -106,6 +108,10 @@ class Sandbox(Protocol):
     @property
     def code(self) -> Interpreter:
         """Its interpreter."""
+
+    @property
+    def ports(self) -> Ports:
+        """The ports that its programs listen on."""
 
     @property
     def state(self) -> State:

@@ -15,10 +15,14 @@ MimeBundle = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command or code printed, as raw bytes."""
+    """What a command or code printed, as raw bytes.
+
+    `dropped` is a mark: that many bytes of older output, of both streams, are no longer there.
+    """
 
     stream: StreamName
     data: bytes
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,10 @@ from forge.errors import (
 from forge.ids import new_sandbox_id
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
-from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.commands import Command, ExecResult, ProcessInfo, Size
 from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
 from forge.sandbox.output import Display, Output, Sink
+from forge.sandbox.ports import ListeningPort, PortConnection
 
 _PROGRAM = Path(__file__).with_name("context_program.py")
 _MIB = 1 << 20
@@ -60,6 +61,7 @@ class LocalSandbox:
         self.commands = LocalCommands(self)
         self.files = LocalFiles(self)
         self.code = LocalInterpreter(self)
+        self.ports = LocalPorts()
 
     async def stop(self) -> None:
         """End every process and remove the folder."""
@@ -114,6 +116,9 @@ class LocalCommands:
         self._machine.check()
         if not command.argv or any("\0" in word for word in command.argv):
             raise InputRefused("A command needs a program, and no word of it may hold NUL.")
+        stdin = command.stdin
+        if not isinstance(stdin, bytes) or command.pty is not None:
+            raise _beyond_it()
         begun = time.perf_counter()
         try:
             process = await self._machine.start(
@@ -125,7 +130,7 @@ class LocalCommands:
         try:
             try:
                 async with asyncio.timeout(command.deadline_s):
-                    await self._converse(process, command.stdin, sink)
+                    await self._converse(process, stdin, sink)
             except TimeoutError:
                 timed_out = True
         finally:
@@ -153,6 +158,48 @@ class LocalCommands:
             group.create_task(copy(process.stdout, "stdout"))
             group.create_task(copy(process.stderr, "stderr"))
         await process.wait()
+
+    async def start(self, command: Command) -> int:
+        """Not here."""
+        raise _beyond_it(command)
+
+    async def attach(self, pid: int, sink: Sink) -> ExecResult:
+        """Not here."""
+        raise _beyond_it(pid, sink)
+
+    async def list(self) -> tuple[ProcessInfo, ...]:
+        """Not here."""
+        raise _beyond_it()
+
+    async def send(
+        self, pid: int, data: bytes, *, eof: bool = False, deadline_s: float = 30.0
+    ) -> None:
+        """Not here."""
+        raise _beyond_it(pid, data, eof, deadline_s)
+
+    async def signal(self, pid: int, number: int) -> None:
+        """Not here."""
+        raise _beyond_it(pid, number)
+
+    async def resize(self, pid: int, size: Size) -> None:
+        """Not here."""
+        raise _beyond_it(pid, size)
+
+
+class LocalPorts:
+    """None: its programs would listen on this host's own."""
+
+    async def list(self) -> tuple[ListeningPort, ...]:
+        """Not here."""
+        raise _beyond_it()
+
+    async def connect(self, port: int) -> PortConnection:
+        """Not here."""
+        raise _beyond_it(port)
+
+
+def _beyond_it(*_asked: object) -> GuestRefused:
+    return GuestRefused("A sandbox without walls runs plain commands in the foreground alone.")
 
 
 class LocalInterpreter:

@@ -9,6 +9,7 @@ import pytest
 from forge.sandbox.agent import answers, call, connection, deadlines
 from forge.sandbox.agent import code as agent_code
 from forge.sandbox.agent import files as agent_files
+from forge.sandbox.agent import ports as agent_ports
 from forge.sandbox.files import MAX_PATH_BYTES
 from forge_guest.wire import frames, greeting, session
 
@@ -100,7 +101,7 @@ def test_every_field_the_host_sends_is_named(verb):
 
 def test_every_code_of_a_refusal_has_its_row():
     """What the guest may answer instead of a result."""
-    codes = {"refused", "not_found", "quota"}
+    codes = {"refused", "not_found", "quota", "no_process", "unreachable"}
     assert codes <= set(re.findall(r"`(\w+)`", source("refusal.py")))
     for code in codes:
         assert row(code)
@@ -142,6 +143,21 @@ def test_the_numbers_are_the_codes_own():
     assert "ten seconds longer" in PAGE
 
 
+def test_the_numbers_of_processes_and_ports_are_the_codes_own():
+    """Rings, endings and rows."""
+    mib = 1024 * 1024
+    assert row("background processes").startswith(f" {constant('MAX_BACKGROUND', 'commands.py')} ")
+    assert row("endings kept").startswith(f" {constant('MAX_ENDINGS', 'commands.py')} ")
+    kept, all_of_it = constant("KEPT", "tape.py") // mib, constant("SHELF", "tape.py") // mib
+    rings = row("output kept of a background process")
+    assert rings.startswith(f" {kept} MiB, {all_of_it} MiB of all together ")
+    rows = answers._MAX_ROWS
+    assert row("rows of `processes` and `ports`").startswith(f" {rows:,} ")
+    assert constant("MAX_PORTS", "ports.py") == rows
+    assert deadlines.WATCH_S == 30
+    assert "every 30 seconds" in PAGE
+
+
 def test_the_versions_agree():
     """Host and guest speak one version of the verbs, and the page says which."""
     assert constant("VERSION", "serve.py") == connection.AGENT_VERSION == 1
@@ -156,3 +172,4 @@ def test_every_lane_has_its_row():
         assert row(str(lane))
     assert constant("DISPLAY", "cells.py") == call._DISPLAY == 3
     assert constant("CONTENT", "files.py") == agent_files._CONTENT == 1
+    assert constant("CONTENT", "ports.py") == agent_ports._CONTENT == call._LISTING == 1

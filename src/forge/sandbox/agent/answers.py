@@ -7,20 +7,35 @@ promises, and the caller destroys the machine.
 import json
 import re
 import struct
+from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any, TypeGuard, cast
 
-from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
+from forge.errors import (
+    FileNotFound,
+    ForgeError,
+    GuestRefused,
+    PortUnreachable,
+    ProcessNotFound,
+    QuotaExceeded,
+)
 from forge.sandbox.code import CodeError, CodeResult, CodeStatus, ContextInfo, Language
-from forge.sandbox.commands import ExecResult
+from forge.sandbox.commands import ExecResult, ProcessInfo, User
 from forge.sandbox.files import FileInfo, FileKind
 from forge.sandbox.output import Display, MimeBundle
+from forge.sandbox.ports import MAX_PORT, ListeningPort
 from forge_guest.wire.channel import StreamReset
+
+MAX_PID = 2**22
+"""Linux's own largest."""
 
 MAX_LISTING = 64 * 1024 * 1024
 """Bytes: ten thousand of the longest paths."""
 
 _MAX_RECORD = 32 * 1024 * 1024
 _MAX_ENTRIES = 10_001
+_MAX_ROWS = 1024
+_MAX_NAME = 64
 _LARGEST = 2**63 - 1
 _LENGTH = struct.Struct(">I")
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
@@ -37,14 +52,21 @@ class Malformed(Exception):
 
 def refusal(reset: StreamReset) -> ForgeError:
     """The error for a request that the agent refused."""
-    # Words of a guest are shown in a terminal: nothing in them may steer it.
-    words = "".join(each if each.isprintable() else " " for each in reset.message[:500])
-    message = f"the machine refused: {words}"
+    message = f"the machine refused: {harmless(reset.message[:500])}"
     if reset.code == "not_found":
         return FileNotFound(message)
     if reset.code == "quota":
         return QuotaExceeded("the machine's disk is full; nothing of the file was kept")
+    if reset.code == "no_process":
+        return ProcessNotFound(message)
+    if reset.code == "unreachable":
+        return PortUnreachable(message)
     return GuestRefused(message)
+
+
+def harmless(words: str) -> str:
+    """Words of a guest are shown in a terminal: nothing in them may steer it."""
+    return "".join(each if each.isprintable() else " " for each in words)
 
 
 def exec_result(value: dict[str, Any]) -> ExecResult:
@@ -56,6 +78,75 @@ def exec_result(value: dict[str, Any]) -> ExecResult:
     if (exit_code is None) == (signal is None):
         raise Malformed("a command that ended in two ways or none")
     return ExecResult(exit_code, signal, _flag(value, "timed_out"), _duration(value))
+
+
+def pid(value: dict[str, Any]) -> int:
+    """The number of a process that was started."""
+    number = value.get("pid")
+    if not _whole(number, most=MAX_PID) or number == 0:
+        raise Malformed("a process number that is none")
+    return number
+
+
+def dropped(value: dict[str, Any]) -> int:
+    """How many bytes of older output are no longer there."""
+    number = value.get("dropped")
+    if not _whole(number):
+        raise Malformed("a count of dropped bytes that is none")
+    return number
+
+
+def processes(data: bytes) -> tuple[ProcessInfo, ...]:
+    """Which processes run, one JSON object a line; sorted by number."""
+    found = tuple(sorted(map(_process, _lines(data)), key=lambda each: each.pid))
+    if len({each.pid for each in found}) != len(found):
+        raise Malformed("two processes with one number")
+    return found
+
+
+def ports(data: bytes) -> tuple[ListeningPort, ...]:
+    """Which ports are listened on, one JSON object a line; sorted by port."""
+    return tuple(sorted(map(_port, _lines(data)), key=lambda each: (each.port, each.address)))
+
+
+def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+    lines = data.split(b"\n")
+    if len(lines) > _MAX_ROWS + 1 or lines[-1]:
+        raise Malformed("a listing with too many rows or a broken line")
+    return (_object(line) for line in lines[:-1])
+
+
+def _process(value: dict[str, Any]) -> ProcessInfo:
+    argv, user = value.get("argv"), value.get("user")
+    tag, cwd = value.get("tag"), value.get("cwd")
+    if not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
+        raise Malformed("a process without its words")
+    if not isinstance(tag, str) or not isinstance(cwd, str) or user not in ("user", "root"):
+        raise Malformed("a process that is none")
+    return ProcessInfo(
+        pid=pid(value),
+        argv=tuple(argv),
+        tag=tag,
+        cwd=cwd,
+        user=cast("User", user),
+        pty=_flag(value, "pty"),
+        background=_flag(value, "background"),
+        started=_number(value.get("started"), "a time that is none"),
+    )
+
+
+def _port(value: dict[str, Any]) -> ListeningPort:
+    port, address, process = value.get("port"), value.get("address"), value.get("process")
+    if not _whole(port, most=MAX_PORT) or port == 0:
+        raise Malformed("a port that is none")
+    if not isinstance(address, str) or not isinstance(process, str) or len(process) > _MAX_NAME:
+        raise Malformed("a port without its address or process")
+    try:
+        known = str(ip_address(address[:64]))
+    except ValueError as error:
+        raise Malformed("an address that is none") from error
+    owner = None if value.get("pid") is None else pid(value)
+    return ListeningPort(port, known, owner, harmless(process))
 
 
 def code_result(value: dict[str, Any]) -> CodeResult:

@@ -5,14 +5,17 @@ a caller that takes its time with the output is not held against the machine. A 
 that to go on for ever: what may come once the deadline has passed by the clock is bounded, pieces
 are never empty, and messages beside the last are few. Leaving a call gives its stream up, which
 makes the guest end what it was doing.
+
+Some calls last as long as a program in the machine pleases (`lasting`): they wait without end, and
+the connection asks the machine now and then whether it is still there.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from forge.errors import SandboxError
+from forge.errors import SandboxError, SandboxStopped
 from forge.sandbox.agent import answers
 from forge.sandbox.output import Output, Sink, StreamName
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
@@ -23,6 +26,7 @@ _MAX_MESSAGES = 16  # beside the last; no verb sends more than one
 
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 _DISPLAY = 3
+_LISTING = 1
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
@@ -33,6 +37,9 @@ class Line(Protocol):
 
     async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
         """Open a stream; raises the error to show where that cannot be done."""
+
+    def lasting(self) -> contextlib.AbstractContextManager[None]:
+        """While the block runs, find out by asking whether the machine still answers."""
 
     def gone(self) -> SandboxError:
         """The connection ended: the error to raise."""
@@ -68,7 +75,9 @@ class Call:
         self._line = line
         self._request = request
         self._deadline_s = deadline_s
-        self._left_s = deadline_s
+        self._left_s: float | None = deadline_s
+        self._messages = 0
+        self._closed = False
         self._fin = fin
         self._stall = stall
         self._stream: Stream | None = None
@@ -79,13 +88,25 @@ class Call:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the stream up where it is not over; calling it again does nothing."""
+        self._closed = True
         # Where both sides have finished this does nothing. A guest that finished before us takes
         # no more of what we send, and learns here that nothing more will come.
         if self._stream is not None:
             self._stream.reset("cancelled", "the host gave up")
 
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        """From here on, wait for the guest without end, as long as the machine answers."""
+        self._left_s = None
+        with self._line.lasting():
+            yield
+
     @contextlib.asynccontextmanager
-    async def feeding(self, data: bytes) -> AsyncIterator[None]:
+    async def feeding(self, data: bytes | AsyncIterator[bytes]) -> AsyncIterator[None]:
         """Send `data` and finish while the block receives: a guest need not take all of it."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -96,11 +117,15 @@ class Call:
             first = failures.exceptions[0]
             raise first from first.__cause__
 
-    async def _feed(self, data: bytes) -> None:
+    async def _feed(self, data: bytes | AsyncIterator[bytes]) -> None:
         assert self._stream is not None
         # Whoever receives learns of the stream's end too, and says so.
         with contextlib.suppress(StreamReset, ChannelClosed):
-            await self._stream.send(0, data)
+            if isinstance(data, bytes):
+                await self._stream.send(0, data)
+            else:
+                async for piece in data:
+                    await self._stream.send(0, piece)
             await self._stream.finish()
 
     async def send_piece(self, data: bytes) -> None:
@@ -115,25 +140,49 @@ class Call:
         assert self._stream is not None
         await self._within(self._stream.finish())
 
+    async def item(self) -> Data | Message:
+        """The next thing the guest sends; whoever is cancelled here has lost nothing."""
+        assert self._stream is not None
+        item = await self._within(self._stream.receive())
+        if item is None:
+            raise self._line.violated("an answer without its last message")
+        if isinstance(item, Data):
+            if not item.data:
+                raise self._line.violated("an empty piece")
+            self._moved()
+        else:
+            self._messages += 1
+        if self._messages > _MAX_MESSAGES:
+            raise self._line.violated("messages without end")
+        if not self._stall and self._left_s is not None and self._late.after(item):
+            raise self._line.overdue(self._request["verb"], self._deadline_s)
+        return item
+
     async def items(self) -> AsyncGenerator[Data | Message, None]:
         """What the guest sends; a message is the last, and always there."""
-        assert self._stream is not None
-        messages = 0
-        while (item := await self._within(self._stream.receive())) is not None:
-            if isinstance(item, Data):
-                if not item.data:
-                    raise self._line.violated("an empty piece")
-                self._moved()
-            else:
-                messages += 1
-            if messages > _MAX_MESSAGES:
-                raise self._line.violated("messages without end")
-            if not self._stall and self._late.after(item):
-                raise self._line.overdue(self._request["verb"], self._deadline_s)
+        while True:
+            item = await self.item()
             yield item
             if isinstance(item, Message) and item.fin:
                 return
-        raise self._line.violated("an answer without its last message")
+
+    async def first(self) -> dict[str, Any]:
+        """The first message of an answer, which does not end it."""
+        item = await self.item()
+        if not isinstance(item, Message) or item.fin:
+            raise self._line.violated("an answer without its first message")
+        return item.value
+
+    async def listing(self) -> bytes:
+        """An answer that is a listing, up to its last message."""
+        listing = bytearray()
+        async with contextlib.aclosing(self.items()) as items:
+            async for item in items:
+                if isinstance(item, Data):
+                    listing += item.data
+                    if len(listing) > answers.MAX_LISTING or item.lane != _LISTING:
+                        raise self._line.violated("a listing without end, or that is none")
+        return bytes(listing)
 
     async def final(self) -> dict[str, Any]:
         """The last message."""
@@ -181,9 +230,12 @@ class Call:
         except StreamReset as reset:
             raise answers.refusal(reset) from None
         except ChannelClosed as error:
+            if self._closed:
+                raise SandboxStopped("this end of the call was closed") from None
             raise self._line.gone() from error
         finally:
-            self._left_s -= loop.time() - started
+            if self._left_s is not None:
+                self._left_s -= loop.time() - started
 
 
 class _Late:

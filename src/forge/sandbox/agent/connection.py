@@ -11,7 +11,7 @@ counted). A guest that lets it pass is destroyed.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from forge.errors import (
@@ -47,6 +47,8 @@ class Connection:
         self._on_broken = on_broken
         self._broken: SandboxError | None = None
         self._stopped: SandboxError | None = None
+        self._lasting = 0
+        self._watched = asyncio.Event()
 
     @property
     def calls(self) -> int:
@@ -70,6 +72,12 @@ class Connection:
 
     async def run(self) -> None:
         """Read until the connection ends; one task runs this for the machine's whole life."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch())
+            await self._read()
+            watching.cancel()
+
+    async def _read(self) -> None:
         try:
             await self._channel.run()
         except WireError as error:
@@ -174,7 +182,28 @@ class Connection:
         except ChannelClosed as error:
             raise self.gone() from error
 
+    async def _watch(self) -> None:
+        """Ask now and then, while calls wait without a deadline; one that fails is the last."""
+        with contextlib.suppress(SandboxError):  # whoever waits is told, by the connection's end
+            while True:
+                await self._watched.wait()
+                await asyncio.sleep(deadlines.WATCH_S)
+                if self._lasting:
+                    await self.ping()
+
     # -- for calls -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lasting(self) -> Iterator[None]:
+        """See `Line.lasting`."""
+        self._lasting += 1
+        self._watched.set()
+        try:
+            yield
+        finally:
+            self._lasting -= 1
+            if not self._lasting:
+                self._watched.clear()
 
     def violated(self, why: str) -> SandboxError:
         """The guest lied: the machine is destroyed and this is the error to raise."""

@@ -18,3 +18,10 @@ PREPARE_S = 240.0
 CONTEXT_S = 20.0
 """To start a context's process: milliseconds for Python, a second or two for Node under emulation;
 the guest gives up after 15."""
+
+
+DIAL_S = 20.0
+"""To connect to a port: ten seconds for each of the machine's loopback addresses."""
+
+WATCH_S = 30.0
+"""Between two questions whether a machine is still there, while a call waits for it without end."""

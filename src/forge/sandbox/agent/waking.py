@@ -6,6 +6,7 @@ machine, and never lets an old call break a new connection.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from forge.errors import SandboxError, SandboxPaused, SandboxUnresponsive
@@ -41,6 +42,11 @@ class WakingLine:
         """See `Line.open`."""
         connection = await self._awake()
         return await connection.open(request, fin=fin)
+
+    def lasting(self) -> AbstractContextManager[None]:
+        """See `Line.lasting`."""
+        connection = self._now()
+        return nullcontext() if connection is None else connection.lasting()
 
     def gone(self) -> SandboxError:
         """See `Line.gone`."""

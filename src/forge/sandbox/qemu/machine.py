@@ -30,6 +30,7 @@ from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.agent.ports import AgentPorts
 from forge.sandbox.agent.waking import WakingLine, paused
 from forge.sandbox.base import Sandbox, SandboxFacts, SandboxSpec, Snapshot
 from forge.sandbox.lifecycle import Request, State
@@ -85,6 +86,7 @@ class QemuSandbox:
         self.commands = AgentCommands(line)
         self.files = AgentFiles(line)
         self.code = AgentInterpreter(line)
+        self.ports = AgentPorts(line)
 
     @property
     def pid(self) -> int:

@@ -139,6 +139,8 @@ async def test_a_command_streams_its_output_and_ends():
                 "cwd": "/home/user/sub",
                 "env": {"K": "v"},
                 "user": "root",
+                "pty": None,
+                "tag": "",
                 "deadline_s": 5.0,
             }
         ]
