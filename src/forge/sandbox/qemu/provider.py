@@ -44,13 +44,13 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu import template as saved_templates
-from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import PROGRAM, Accelerator, Boot, Descriptors, machine_argv
 from forge.sandbox.qemu.keeper import Keeper
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.running import Clone, in_thread
 from forge.sandbox.qemu.template import Template
-from forge.sandbox.qemu.vmm import find_program
 from forge.sandbox.qemu.warm import Cold, booted
+from forge.sandbox.vmm import find_program
 
 NAME = "qemu"
 _BOOT_S = 90.0  # a cold boot takes 3 s under emulation on an idle host
@@ -309,7 +309,7 @@ class QemuProvider:
 
     def _qemu_version(self) -> str:
         if self._version is None:
-            program = find_program()
+            program = find_program(PROGRAM)
             answer = subprocess.run(
                 [program, "--version"], capture_output=True, text=True, timeout=10, check=False
             )
@@ -318,7 +318,7 @@ class QemuProvider:
 
     def _key(self, accelerator: Accelerator, image: Image, limits: Limits) -> str:
         shape = machine_argv(
-            find_program(),
+            find_program(PROGRAM),
             accelerator,
             limits.memory_mib,
             Descriptors(0, 0, 0, 0, 0, 0, 0),
