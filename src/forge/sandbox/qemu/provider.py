@@ -28,7 +28,7 @@ from forge.errors import (
     TemplateForeign,
 )
 from forge.ids import SandboxId, is_sandbox_id, new_sandbox_id
-from forge.sandbox import records
+from forge.sandbox import records, verdicts
 from forge.sandbox.agent.commands import check_variables
 from forge.sandbox.agent.connection import AGENT_VERSION
 from forge.sandbox.base import (
@@ -330,7 +330,7 @@ class QemuProvider:
             "image": image.key,
             "limits": asdict(limits),
             "agent": AGENT_VERSION,
-            "host": probing.host_cpu(),
+            "host": verdicts.host_cpu(),
         }
         return saved_templates.template_key(parts)
 
