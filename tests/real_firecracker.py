@@ -1,7 +1,11 @@
 """The real Firecracker, fetched once by the project's own script; tests without it are skipped."""
 
+import contextlib
 import functools
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ import pytest
 import house
 
 _HOME = house.ROOT / ".tools" / "firecracker"
+FORGE_HOME = Path.home() / ".local/share/forge"
 _FETCH_S = 120  # a wheel of 2 MB; a slow line may need a minute
 
 
@@ -25,6 +30,17 @@ def program() -> Path:
     if fetched.returncode:
         pytest.skip(f"Firecracker cannot be fetched here: {fetched.stderr.strip()[-300:]}")
     return _HOME / "firecracker"
+
+
+@contextlib.contextmanager
+def folder_beside_images() -> Iterator[Path]:
+    """A folder on the file system of the images, whose files a machine's room links to."""
+    FORGE_HOME.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="try-", dir=FORGE_HOME))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def kvm() -> None:

@@ -7,7 +7,7 @@ process, the line's socket, and the verdict of the probe.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,13 @@ def image(tmp_path: Path) -> Image:
         files[name] = tmp_path / f"image-{name}"
         files[name].write_bytes(os.urandom(8192))
     return Image("base", "0" * 16, **files, root_kind="squashfs", preload=(), env={})
+
+
+@pytest.fixture
+def nearby() -> Iterator[Path]:
+    """A folder from which the image's files can be linked."""
+    with real_firecracker.folder_beside_images() as folder:
+        yield folder
 
 
 async def started(folder: Path, image: Image, kernel: Path) -> Launched:
@@ -147,35 +154,35 @@ async def test_a_state_that_is_none_is_refused(launched: Launched, tmp_path: Pat
 
 @pytest.mark.vm
 async def test_a_machine_is_started_saved_and_loaded_by_another(
-    base_image: Image, tmp_path: Path
+    base_image: Image, nearby: Path
 ) -> None:
     """The template's way and the clone's, with the real kernel, up to what only a guest can do."""
     real_firecracker.kvm()
-    kernel = unpacked(base_image.vmlinuz, tmp_path / "kernels")
+    kernel = unpacked(base_image.vmlinuz, nearby / "kernels")
     image = base_image
-    first = await started(tmp_path / "first", image, kernel)
+    first = await started(nearby / "first", image, kernel)
     try:
         for call in boot_calls(MEMORY_MIB, image.root_kind):
             await first.api.ask(call)
         assert (first.room.inside / VSOCK).is_socket()
         for call in save_calls():
             await first.api.ask(call)
-        saved = tmp_path / "saved"
+        saved = nearby / "saved"
         saved.mkdir()
         for name in (MEMORY, STATE, DATA):
             warm.copy_without_zeroes(first.room.inside / name, saved / name)
     finally:
         await first.close()
     assert (saved / MEMORY).stat().st_size == MEMORY_MIB << 20
-    await _loaded_twice(tmp_path, saved, image, kernel)
+    await _loaded_twice(nearby, saved, image, kernel)
 
 
-async def _loaded_twice(tmp_path: Path, saved: Path, image: Image, kernel: Path) -> None:
+async def _loaded_twice(nearby: Path, saved: Path, image: Image, kernel: Path) -> None:
     before = (saved / MEMORY).read_bytes()
     boot = Boot(real_firecracker.program(), kernel)
     for number in range(2):
-        (tmp_path / f"clone{number}").mkdir()
-        room = lay_out(tmp_path / f"clone{number}", boot, image, MEMORY_MIB, 64)
+        (nearby / f"clone{number}").mkdir()
+        room = lay_out(nearby / f"clone{number}", boot, image, MEMORY_MIB, 64)
         for name in (STATE, DATA):
             warm.copy_without_zeroes(saved / name, room.inside / name)
             room.admit(room.inside / name)
@@ -205,12 +212,12 @@ def load_calls_of(clone: Launched) -> tuple[Call, ...]:
 
 @pytest.mark.vm
 async def test_a_call_to_a_guest_that_is_not_there_ends_at_its_deadline(
-    base_image: Image, tmp_path: Path
+    base_image: Image, nearby: Path
 ) -> None:
     """Firecracker takes the call on its socket; the answer would be the guest's."""
     real_firecracker.kvm()
-    kernel = unpacked(base_image.vmlinuz, tmp_path / "kernels")
-    running = await started(tmp_path / "machine", base_image, kernel)
+    kernel = unpacked(base_image.vmlinuz, nearby / "kernels")
+    running = await started(nearby / "machine", base_image, kernel)
     try:
         for call in boot_calls(MEMORY_MIB, "nothing"):  # its agent finds no root and ends
             await running.api.ask(call)
@@ -222,15 +229,15 @@ async def test_a_call_to_a_guest_that_is_not_there_ends_at_its_deadline(
 
 @pytest.mark.vm
 async def test_the_probe_reaches_a_verdict_by_itself_and_create_says_it(
-    base_image: Image, tmp_path: Path
+    base_image: Image, nearby: Path
 ) -> None:
     """Within its deadline, with a plain reason where no guest boots, and nothing left behind."""
     assert base_image.name == "base"
-    home = Path.home() / ".local/share/forge"
-    place = tmp_path / "home"
-    (place / "bin").mkdir(parents=True)
-    (place / "bin" / "firecracker").hardlink_to(real_firecracker.program())
-    async with open_provider(place, Images(home).find, lambda _: None) as provider:
+    images = Images(real_firecracker.FORGE_HOME)
+    place = nearby
+    (place / "bin").mkdir()
+    (place / "bin" / "firecracker").symlink_to(real_firecracker.program())
+    async with open_provider(place, images.find, lambda _: None) as provider:
         async with asyncio.timeout(120):
             verdict = await provider.probe(fresh=True)
         (attempt,) = verdict.attempts
