@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 import real_firecracker
-from forge.errors import ImageMissing, NameUnknown, NoAccelerator, ProgramMissing
+from forge.errors import (
+    ImageMissing,
+    InputRefused,
+    MachineUnknown,
+    NameUnknown,
+    NoAccelerator,
+    ProgramMissing,
+)
+from forge.ids import SandboxId
 from forge.registry import SANDBOXES
 from forge.sandbox.base import Probe, Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.firecracker.provider import open_provider
@@ -147,3 +155,27 @@ async def test_the_firecracker_provider_keeps_the_contract(
 ) -> None:
     """The same checks as QEMU's provider, where a guest boots."""
     await check(provider)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_there_is_nothing_to_list_or_open_where_nothing_was_made(
+    name: str, tmp_path: Path
+) -> None:
+    """Machines and snapshots that are not there are named as such."""
+    async with SANDBOXES.load(name)(tmp_path, no_images, print) as opened:
+        assert await opened.list() == ()
+        assert await opened.snapshots() == ()
+        with pytest.raises(MachineUnknown):
+            await opened.open(SandboxId("sbx_nowhere"))
+        with pytest.raises(MachineUnknown):
+            await opened.remove(SandboxId("sbx_nowhere"))
+        with pytest.raises(NameUnknown):
+            await opened.remove_snapshot("nowhere")
+
+
+async def test_a_machine_that_should_pause_is_refused_and_never_made(home: Path) -> None:
+    """What a provider cannot do is said at once, not when the time is over."""
+    async with open_provider(home, no_images, print) as opened:
+        for spec in (SandboxSpec(idle_s=1.0), SandboxSpec(lifetime_s=1.0)):
+            with pytest.raises(InputRefused, match="cannot be paused"):
+                await opened.create(spec)

@@ -1,10 +1,11 @@
 """One cloned machine: made from a template, owned by one task, gone without a trace.
 
-       create                     stop, or the machine breaks
-    ────────────▶ running ─────────────────────────────────────▶ gone
+       create                     stop, the machine breaks, or its time is over
+    ────────────▶ running ────────────────────────────────────────────────────▶ gone
 
-The owner task (`own`) reads the agent's line for the machine's whole life; however it ends,
-Firecracker is killed and the machine's folder removed before `gone` is set.
+It is never paused, kept or copied: that is QEMU's so far, and is refused here. The owner task
+(`own`) reads the agent's line for the machine's whole life; however it ends, Firecracker is killed
+and the machine's folder removed before `gone` is set.
 """
 
 import asyncio
@@ -12,20 +13,24 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.errors import SandboxError, SandboxUnresponsive
-from forge.sandbox import records
+from forge.errors import InputRefused, SandboxError, SandboxStopped, SandboxUnresponsive
+from forge.sandbox import lifecycle, records
 from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
-from forge.sandbox.base import SandboxFacts
+from forge.sandbox.base import Sandbox, SandboxFacts, SandboxSpec, Snapshot
 from forge.sandbox.firecracker.config import DATA, STATE, load_calls
 from forge.sandbox.firecracker.launch import Launched, launch, lay_out
 from forge.sandbox.firecracker.warm import Cold
+from forge.sandbox.lifecycle import State
 from forge.sandbox.qemu.template import Template, copy_sparse
+
+QEMU_CAN = "QEMU's machines can: choose them with FORGE_SANDBOX (docs/providers.md)."
 
 _CONNECT_S = 10.0  # a restored guest listens already; this is for a host under heavy load
 _STOP_S = 15.0  # killing Firecracker and removing its folder takes milliseconds
@@ -39,12 +44,17 @@ class FirecrackerSandbox:
         launched: its process; closed at its end.
         fd: connected to its agent; owned from here on.
         facts: what it is.
+        spec: what was wished for.
     """
 
-    def __init__(self, folder: Path, launched: Launched, fd: int, facts: SandboxFacts) -> None:
+    def __init__(
+        self, folder: Path, launched: Launched, fd: int, facts: SandboxFacts, spec: SandboxSpec
+    ) -> None:
         self.facts = facts
+        self.state: State = "creating"
         self.gone = asyncio.Event()
         self._folder = folder
+        self._spec = spec
         self._launched = launched
         self._end = asyncio.Event()
         self._agent = Connection(fd, self._on_broken)
@@ -60,15 +70,19 @@ class FirecrackerSandbox:
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._agent.run())
-                await self._end.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._spec.lifetime_s or None):
+                        await self._end.wait()
                 reading.cancel()
         finally:
+            self.state = lifecycle.move(self.state, "stopping")
             self._agent.close()
             self._launched.vmm.kill()
             try:
                 await asyncio.shield(self._launched.close())
             finally:
                 shutil.rmtree(self._folder, ignore_errors=True)
+                self.state = lifecycle.move(self.state, "gone")
                 self.gone.set()
 
     async def wake(self) -> None:
@@ -77,7 +91,43 @@ class FirecrackerSandbox:
         Raises:
             SandboxDied, SandboxUnresponsive, GuestViolation: it did not take them.
         """
-        await self._agent.restore(self.facts.id.replace("_", "-"), time.time_ns())
+        name = self.facts.id.replace("_", "-")
+        await self._agent.restore(name, time.time_ns(), self._spec.env)
+        self.state = lifecycle.move(self.state, "running")
+
+    async def pause(self) -> None:
+        """Refused; see `forge.sandbox.base.Sandbox.pause`.
+
+        Raises:
+            InputRefused: always, while it runs.
+            SandboxStopped: it is gone.
+        """
+        raise self._refused("paused")
+
+    async def resume(self) -> None:
+        """See `forge.sandbox.base.Sandbox.resume`: a machine that runs is left alone.
+
+        Raises:
+            SandboxStopped: it is gone.
+        """
+        if self._end.is_set():
+            raise SandboxStopped("the machine was stopped")
+
+    async def snapshot(self, name: str) -> Snapshot:
+        """Refused, as `pause` is; see `forge.sandbox.base.Sandbox.snapshot`."""
+        raise self._refused(f"kept as {name[:80]!r}")
+
+    async def fork(
+        self, count: int = 1, *, env: Mapping[str, str] | None = None
+    ) -> tuple[Sandbox, ...]:
+        """Refused, as `pause` is; see `forge.sandbox.base.Sandbox.fork`."""
+        del env
+        raise self._refused(f"copied {count} times")
+
+    def _refused(self, what: str) -> SandboxError | InputRefused:
+        if self._end.is_set():
+            return SandboxStopped("the machine was stopped")
+        return InputRefused(f"a machine under Firecracker cannot be {what} yet", hint=QEMU_CAN)
 
     async def stop(self) -> None:
         """See `forge.sandbox.base.Sandbox.stop`."""

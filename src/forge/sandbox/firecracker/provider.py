@@ -10,11 +10,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from forge.errors import (
+    InputRefused,
+    MachineUnknown,
+    NameUnknown,
     NoAccelerator,
     NoSpace,
     ProgramMissing,
@@ -24,14 +27,23 @@ from forge.errors import (
     TemplateError,
     TemplateForeign,
 )
-from forge.ids import new_sandbox_id
+from forge.ids import SandboxId, new_sandbox_id
 from forge.sandbox import records, verdicts
+from forge.sandbox.agent.commands import check_variables
 from forge.sandbox.agent.connection import AGENT_VERSION
-from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.base import (
+    Limits,
+    MachineInfo,
+    Probe,
+    Sandbox,
+    SandboxFacts,
+    SandboxSpec,
+    Snapshot,
+)
 from forge.sandbox.firecracker import probe as probing
 from forge.sandbox.firecracker.config import boot_calls
 from forge.sandbox.firecracker.launch import Boot
-from forge.sandbox.firecracker.machine import Clone, FirecrackerSandbox, start_clone
+from forge.sandbox.firecracker.machine import QEMU_CAN, Clone, FirecrackerSandbox, start_clone
 from forge.sandbox.firecracker.warm import Cold, booted
 from forge.sandbox.images.store import Image
 from forge.sandbox.images.vmlinux import unpacked
@@ -122,6 +134,9 @@ class FirecrackerProvider:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         started = time.monotonic()
+        check_variables(spec.env)
+        if spec.idle_s or (spec.lifetime_s and spec.on_timeout == "pause"):
+            raise InputRefused("a machine under Firecracker cannot be paused yet", hint=QEMU_CAN)
         image = self._images(spec.template)
         verdict = await self.probe()
         if verdict.accelerator is None:
@@ -130,7 +145,35 @@ class FirecrackerProvider:
         boot = await self._boot(find_firecracker(self._home), image)
         cold = Cold(boot, image, spec.limits.memory_mib, spec.limits.disk_mib)
         template = await self._template(cold, spec.limits)
-        return await self._clone(Clone(cold, template), spec.template, started)
+        return await self._clone(Clone(cold, template), spec, started)
+
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """See `forge.sandbox.base.SandboxProvider.list`; none is ever paused."""
+        found = [
+            MachineInfo(each.facts.id, each.state, each.facts.template)
+            for each in self._machines
+            if each.state != "gone"
+        ]
+        return tuple(sorted(found, key=lambda each: each.id))
+
+    async def open(self, sandbox_id: SandboxId) -> Sandbox:
+        """See `forge.sandbox.base.SandboxProvider.open`; only one that runs here is found."""
+        for machine in self._machines:
+            if machine.facts.id == sandbox_id:
+                return machine
+        raise MachineUnknown(f"there is no machine {sandbox_id[:100]!r} here")
+
+    async def remove(self, sandbox_id: SandboxId) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove`."""
+        await (await self.open(sandbox_id)).stop()
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `forge.sandbox.base.SandboxProvider.snapshots`; there are none."""
+        return ()
+
+    async def remove_snapshot(self, name: str) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove_snapshot`; there are none."""
+        raise NameUnknown(f"there is no snapshot {name[:100]!r} of a machine under Firecracker")
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
@@ -159,7 +202,7 @@ class FirecrackerProvider:
             self._said = answer.stdout.partition("\n")[0] or "unknown"
         return self._said
 
-    async def _clone(self, clone: Clone, name: str, started: float) -> Sandbox:
+    async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> Sandbox:
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         folder = records.new_folder(self._home / "machines", sandbox_id)
         async with contextlib.AsyncExitStack() as undo:
@@ -168,15 +211,14 @@ class FirecrackerProvider:
                 launched, fd = await start_clone(clone, folder)
             except OSError as error:
                 raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
-            facts = SandboxFacts(sandbox_id, NAME, probing.ACCELERATOR, name, 0.0)
-            machine = FirecrackerSandbox(folder, launched, fd, facts)
+            facts = SandboxFacts(sandbox_id, NAME, probing.ACCELERATOR, spec.template, 0.0)
+            machine = FirecrackerSandbox(folder, launched, fd, facts, spec)
             self._machines.add(machine)
             self._tasks.create_task(self._own(machine))
             undo.push_async_callback(machine.stop)
             await machine.wake()
             undo.pop_all()
-        passed_ms = (time.monotonic() - started) * 1000
-        machine.facts = SandboxFacts(sandbox_id, NAME, probing.ACCELERATOR, name, passed_ms)
+        machine.facts = replace(facts, create_ms=(time.monotonic() - started) * 1000)
         return machine
 
     async def _own(self, machine: FirecrackerSandbox) -> None:
@@ -202,8 +244,11 @@ class FirecrackerProvider:
         async with self._making:
             found = self._find(key)
             if found is None:
-                await self._make(key, cold, limits)
-                found = self._find(key)
+                async with saved.only_one(self._templates, key):
+                    found = self._find(key)
+                    if found is None:
+                        await self._make(key, cold, limits)
+                        found = self._find(key)
         if found is None:
             raise TemplateError(f"template {key} was made and is not there")
         return found
@@ -218,10 +263,8 @@ class FirecrackerProvider:
 
     async def _make(self, key: str, cold: Cold, limits: Limits) -> None:
         self._notify(f"Making the template “{cold.image.name}” for Firecracker, once")
-        self._templates.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = saved.half_made(self._templates, key)
         folder.mkdir(mode=0o700)
-        place = self._templates / key
         try:
             async with booted(cold, folder, _BOOT_S) as warm:
                 for failure in await warm.agent.prepare(
@@ -234,8 +277,7 @@ class FirecrackerProvider:
                 await warm.save(folder)
             shutil.rmtree(warm.launched.room.inside)
             saved.seal(folder, key)
-            if not place.exists():  # another process may have made it meanwhile
-                folder.rename(place)
+            folder.rename(self._templates / key)
             saved.sweep(self._templates)
         except OSError as error:
             raise NoSpace(f"the template could not be saved: {error}") from error

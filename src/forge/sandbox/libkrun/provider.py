@@ -11,9 +11,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from forge.errors import HostUnfit, NoAccelerator
+from forge.errors import HostUnfit, MachineUnknown, NameUnknown, NoAccelerator
+from forge.ids import SandboxId
 from forge.sandbox import records
-from forge.sandbox.base import Attempt, Probe, Sandbox, SandboxSpec
+from forge.sandbox.base import (
+    Attempt,
+    MachineInfo,
+    Probe,
+    Sandbox,
+    SandboxSpec,
+    Snapshot,
+)
 from forge.sandbox.images.store import Image
 from forge.sandbox.libkrun.library import Looked, describes_by_acpi, find_library, look
 
@@ -76,6 +84,26 @@ class LibkrunProvider:
             f"no machine of the template {spec.template!r} can be made: {attempt.reason}",
             hint="Choose another provider with FORGE_SANDBOX; docs/providers.md lists them.",
         )
+
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """See `forge.sandbox.base.SandboxProvider.list`; there are none."""
+        return ()
+
+    async def open(self, sandbox_id: SandboxId) -> Sandbox:
+        """See `forge.sandbox.base.SandboxProvider.open`; there are none."""
+        raise MachineUnknown(f"there is no machine {sandbox_id[:100]!r} here")
+
+    async def remove(self, sandbox_id: SandboxId) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove`; there are none."""
+        await self.open(sandbox_id)
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `forge.sandbox.base.SandboxProvider.snapshots`; there are none."""
+        return ()
+
+    async def remove_snapshot(self, name: str) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove_snapshot`; there are none."""
+        raise NameUnknown(f"there is no snapshot {name[:100]!r} of a machine under libkrun")
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
