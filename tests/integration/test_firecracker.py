@@ -8,13 +8,14 @@ process, the line's socket, and the verdict of the probe.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import real_firecracker
 from forge.errors import NoAccelerator, SandboxDied, SandboxUnresponsive
-from forge.sandbox import records
+from forge.sandbox import records, vmm
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.firecracker import warm
 from forge.sandbox.firecracker.config import (
@@ -131,6 +132,33 @@ async def test_it_is_confined_and_stands_in_its_own_folder(launched: Launched) -
     assert status["CapEff"] == "0" * 16 or os.geteuid() != 0
     assert (process / "cwd").resolve() == launched.room.inside
     assert (process / "ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another user's id")
+async def test_under_an_id_of_its_own_it_reads_and_writes_what_it_must(
+    tmp_path: Path, image: Image
+) -> None:
+    """In folders that are closed to it above, with a program that it could not walk to."""
+    tmp_path.chmod(0o700)
+    folder = tmp_path / "machine"
+    folder.mkdir(mode=0o700)
+    for file in (image.initrd, image.agent, image.root, image.vmlinuz):
+        file.chmod(0o644)
+    boot = Boot(real_firecracker.program(), image.vmlinuz)
+    laid = lay_out(folder, boot, image, MEMORY_MIB, 64)
+    room = replace(laid, who=vmm.identity("none"))
+    (room.inside / DATA).write_bytes(bytes(1 << 20))
+    room.admit(room.inside)
+    room.admit(room.inside / DATA)
+    running = await launch(boot, room)
+    try:
+        for call in boot_calls(MEMORY_MIB, "squashfs")[:-1]:
+            await running.api.ask(call)
+        status = Path(f"/proc/{running.vmm.pid}/status").read_text()
+        assert room.who is not None
+        assert f"Uid:\t{room.who.uid}\t{room.who.uid}" in status
+    finally:
+        await running.close()
 
 
 async def test_it_dies_and_leaves_nothing(launched: Launched) -> None:
