@@ -10,24 +10,22 @@ import resource
 import sys
 from pathlib import Path
 
-from forge_guest import cgroups, mounts
+from forge_guest import cgroups, line, mounts, options
 from forge_guest.serve import serve
 
-PORT = "/dev/vport0p1"
-_ROOT = "forge.rootfs="
 _FILES = 8192  # descriptors: every stream the host may open, with a process of three pipes on each
 
 
 def main() -> None:
     """Set up the machine and serve."""
-    options = Path("/proc/cmdline").read_text().split()
-    kinds = [word.removeprefix(_ROOT) for word in options if word.startswith(_ROOT)]
+    told = options.read()
+    port = options.vsock_port(told)
     # The agent is the last process the kernel may kill when memory runs out.
     Path("/proc/self/oom_score_adj").write_text("-1000")
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     mounts.loopback_up()
-    mounts.mount_root(kinds[0])
+    mounts.mount_root(told["rootfs"])
     cgroups.set_up()
     os.chdir("/")
-    asyncio.run(serve(PORT))
+    asyncio.run(serve(line.serial() if port is None else line.vsock(port)))
     sys.exit(1)

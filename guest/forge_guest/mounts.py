@@ -15,6 +15,7 @@ import socket
 import struct
 from pathlib import Path
 
+from forge_guest import options
 from forge_guest.linux import MS_BIND, MS_NOATIME, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
 
 ROOT = "/mnt/root"
@@ -30,12 +31,15 @@ _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
-def disk(serial: str) -> str:
-    """The device of the disk with this serial.
+def disk(name: str) -> str:
+    """The device of a disk: the one that the host named, else the one with its serial.
 
     Raises:
-        FileNotFoundError: no disk has it.
+        FileNotFoundError: there is none.
     """
+    named, serial = options.read().get(f"disk-{name}"), f"forge-{name}"
+    if named is not None:
+        return f"/dev/{named}"
     for entry in Path("/sys/block").glob("vd*"):
         if (entry / "serial").read_text().strip() == serial:
             return f"/dev/{entry.name}"
@@ -47,8 +51,8 @@ def mount_root(kind: str) -> None:
     mount("tmpfs", "/mnt", "tmpfs", 0, "size=64k,mode=755")
     for name in ("lower", "data", "root"):
         Path("/mnt", name).mkdir()
-    mount(disk("forge-root"), "/mnt/lower", kind, MS_RDONLY)
-    mount(disk("forge-data"), "/mnt/data", "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME)
+    mount(disk("root"), "/mnt/lower", kind, MS_RDONLY)
+    mount(disk("data"), "/mnt/data", "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME)
     for name in ("upper", "work"):
         Path("/mnt/data", name).mkdir(mode=0o755, exist_ok=True)
     mount(

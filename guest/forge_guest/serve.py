@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 
 from forge_guest import cgroups
 from forge_guest.commands import Commands
@@ -89,10 +90,14 @@ def _variables(value: dict[str, object]) -> dict[str, str]:
     return {str(name): str(text) for name, text in value.items()}
 
 
-async def serve(port: str) -> None:
-    """Answer the host until it goes away or breaks the wire's rules."""
-    transport = FdTransport(os.open(port, os.O_RDWR | os.O_CLOEXEC))
+async def serve(connections: AsyncIterator[int]) -> None:
+    """Answer the host until there are no more connections, or it breaks the wire's rules.
+
+    Args:
+        connections: connected descriptors, see `forge_guest.line`; each is owned from here on.
+    """
     async with asyncio.TaskGroup() as tasks:
         agent = Agent(tasks)
-        channel = Channel(transport, host=False, on_open=agent.accept)
-        await channel.run()
+        async for fd in connections:
+            channel = Channel(FdTransport(fd), host=False, on_open=agent.accept)
+            await channel.run()

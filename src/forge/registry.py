@@ -68,5 +68,9 @@ MODELS = Table(
 SANDBOXES = Table(
     kind="sandbox provider",
     group="forge.sandboxes",
-    built_in={"qemu": "forge.sandbox.qemu.provider:open_provider"},
+    built_in={
+        "qemu": "forge.sandbox.qemu.provider:open_provider",
+        "firecracker": "forge.sandbox.firecracker.provider:open_provider",
+        "libkrun": "forge.sandbox.libkrun.provider:open_provider",
+    },
 )

@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     )
     sandbox: str = _setting(
         "FORGE_SANDBOX",
-        "Which provider makes the machines.",
+        "Which provider makes the machines: `qemu`, `firecracker`, `libkrun` or a plug-in's.",
         "Empty: `qemu`.",
         default="qemu",
     )

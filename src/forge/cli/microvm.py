@@ -28,6 +28,10 @@ _NONE_ADVICE = (
     "Nothing can run here until that is mended. Update QEMU, see that this host has 1 GiB of free "
     "memory, then run `forge microvm probe --fresh`."
 )
+_OTHERS_ADVICE = (
+    "This provider needs a /dev/kvm that truly runs guests. Give this host one, or choose QEMU, "
+    "which runs everywhere: leave FORGE_SANDBOX unset (docs/providers.md)."
+)
 
 
 async def probe(settings: Settings, screen: Screen, *, fresh: bool, as_json: bool) -> Exit:
@@ -66,6 +70,6 @@ def _print(verdict: Probe, screen: Screen) -> None:
     known = ", as found out earlier since this host started" if verdict.cached else ""
     screen.line(f"Provider {verdict.provider} · {verdict.version}{known}", "dim")
     if verdict.accelerator is None:
-        screen.line(_NONE_ADVICE)
+        screen.line(_NONE_ADVICE if verdict.provider == "qemu" else _OTHERS_ADVICE)
     elif verdict.accelerator == "tcg":
         screen.line(_KVM_ADVICE)

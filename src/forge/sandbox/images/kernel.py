@@ -26,6 +26,9 @@ _WANTED = (
     "virtio_rng",
     ROOT_KIND,
 )
+_VSOCK = ("vmw_vsock_virtio_transport",)
+"""Loaded only by a machine that is told to wait for its host on vsock."""
+
 _APPLETS = ("sh", "mount", "insmod", "cat", "usleep", "switch_root")
 _FOLDERS = ("bin", "modules", "proc", "sys", "dev", "agent")
 _DEPENDS = re.compile(rb"\0depends=([a-z0-9_,-]*)\0")
@@ -107,6 +110,7 @@ def load_order(modules: Mapping[str, bytes], wanted: Iterable[str] = _WANTED) ->
 def make_initrd(files: KernelFiles) -> bytes:
     """The initrd, compressed."""
     order = load_order(files.modules)
+    vsock = [name for name in load_order(files.modules, _VSOCK) if name not in order]
     archive = Cpio()
     for folder in _FOLDERS:
         archive.folder(folder)
@@ -115,10 +119,15 @@ def make_initrd(files: KernelFiles) -> bytes:
         archive.link(f"bin/{applet}", "busybox")
     archive.file("init", read_script("init.sh").encode(), executable=True)
     archive.file("root-kind", f"{ROOT_KIND}\n".encode())
-    archive.file("modules/order", "".join(f"{name}\n" for name in order).encode())
-    for name in order:
+    archive.file("modules/order", _lines(order))
+    archive.file("modules/vsock", _lines(vsock))
+    for name in (*order, *vsock):
         archive.file(f"modules/{name}.ko", files.modules[name])
     return gzip.compress(archive.finish(), compresslevel=9, mtime=0)
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
 
 
 class Cpio:

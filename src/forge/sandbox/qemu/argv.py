@@ -11,6 +11,8 @@ from typing import Literal
 
 Accelerator = Literal["kvm", "tcg"]
 
+PROGRAM = "qemu-system-x86_64"
+
 KERNEL_OPTIONS = (
     "console=ttyS0",  # into a file, for when a boot fails; a clone's console leads nowhere
     "quiet",

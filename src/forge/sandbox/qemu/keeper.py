@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from forge.errors import ForgeError, InputRefused, NameUnknown, NoSpace, SnapshotForeign
-from forge.sandbox import records
+from forge.sandbox import records, verdicts
 from forge.sandbox.agent.connection import AGENT_VERSION
 from forge.sandbox.base import Limits, SandboxSpec, Snapshot
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu.argv import Accelerator, Descriptors, machine_argv
 from forge.sandbox.qemu.running import DATA, Clone
@@ -51,7 +50,7 @@ class Keeper:
     def shape(self, accelerator: Accelerator, memory_mib: int) -> dict[str, str]:
         """What this host and program save a machine with."""
         argv = machine_argv("", accelerator, memory_mib, Descriptors(0, 0, 0, 0, 0, 0, 0), None)
-        cpu = "\n".join(probing.host_cpu())
+        cpu = "\n".join(verdicts.host_cpu())
         return {
             "format": str(saved.FORMAT),
             "qemu": self._version(),

@@ -11,11 +11,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from forge.errors import SandboxDied
+from forge.sandbox import vmm
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu import vmm
-from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import PROGRAM, Accelerator, Boot, Descriptors, machine_argv
 from forge.sandbox.qemu.monitor import Monitor
-from forge.sandbox.qemu.vmm import Start, Vmm
+from forge.sandbox.vmm import Start, Vmm
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
         NoSpace: the host cannot start a process.
         SandboxDied: QEMU ended or did not answer; the message holds what it printed.
     """
-    program = vmm.find_program()
+    program = vmm.find_program(PROGRAM)
     async with AsyncExitStack() as undo:
         with ExitStack() as opened:
             qmp, their_qmp = _pair(opened)

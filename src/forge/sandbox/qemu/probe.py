@@ -5,16 +5,12 @@ guest never gets through its first second. So each attempt boots the real image 
 handshake under a deadline. The verdict is kept per QEMU version, image, CPU and boot of the host.
 """
 
-import hashlib
-import json
-import platform
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from forge.errors import HostUnfit, SandboxError
-from forge.sandbox import records
+from forge.sandbox import records, verdicts
 from forge.sandbox.base import Attempt, Probe
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Accelerator
@@ -29,26 +25,14 @@ _MEMORY_MIB = 256
 _DISK_MIB = 64
 
 
-def host_cpu() -> list[str]:
-    """What this host's processor says of itself: its model and its flags."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return [line for line in lines if line.startswith(("flags", "model name"))][:2]
-
-
-def cache_key(version: str, image: Image) -> str:
-    """Everything a verdict depends on."""
-    parts = [version, image.key, platform.release(), records.boot_id(), *host_cpu()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 async def probe(home: Path, version: str, image: Image, *, fresh: bool) -> Probe:
     """Find the best accelerator that boots a guest.
 
     Raises:
         ProgramMissing, NoSpace: nothing could be tried at all.
     """
-    cache, key = home / "probe.json", cache_key(version, image)
-    known = None if fresh else _recall(cache, key)
+    cache, key = home / "probe.json", verdicts.cache_key(version, image)
+    known = None if fresh else verdicts.recall(cache, key)
     if known is not None:
         return known
     attempts: list[Attempt] = []
@@ -58,23 +42,8 @@ async def probe(home: Path, version: str, image: Image, *, fresh: bool) -> Probe
             break
     best = attempts[-1].accelerator if attempts[-1].works else None
     verdict = Probe("qemu", best, tuple(attempts), version, cached=False)
-    if best is not None:  # a host where nothing boots is asked again: it may have been mended
-        temporary = cache.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"key": key, "probe": asdict(verdict)}))
-        temporary.replace(cache)
+    verdicts.keep(cache, key, verdict)
     return verdict
-
-
-def _recall(cache: Path, key: str) -> Probe | None:
-    try:
-        kept = json.loads(cache.read_text())
-        if kept["key"] != key:
-            return None
-        fields = kept["probe"]
-        attempts = tuple(Attempt(**attempt) for attempt in fields.pop("attempts"))
-        return Probe(**{**fields, "attempts": attempts, "cached": True})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a cache that cannot be read is a cache that is not there
 
 
 async def _attempt(home: Path, accelerator: Accelerator, image: Image) -> Attempt:

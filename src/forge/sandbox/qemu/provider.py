@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -21,19 +21,11 @@ from forge.errors import (
     MachineUnknown,
     NoAccelerator,
     NoSpace,
-    SandboxDied,
-    SandboxUnresponsive,
-    TemplateCorrupt,
-    TemplateError,
-    TemplateForeign,
 )
 from forge.ids import SandboxId, is_sandbox_id, new_sandbox_id
 from forge.sandbox import records
-from forge.sandbox.agent.commands import AgentCommands, check_variables
-from forge.sandbox.agent.connection import AGENT_VERSION
-from forge.sandbox.agent.starting import start_and_wait
+from forge.sandbox.agent.commands import check_variables
 from forge.sandbox.base import (
-    Limits,
     MachineInfo,
     Probe,
     Sandbox,
@@ -45,18 +37,15 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu import template as saved_templates
-from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import PROGRAM, Accelerator
 from forge.sandbox.qemu.keeper import Keeper
 from forge.sandbox.qemu.machine import QemuSandbox
+from forge.sandbox.qemu.making import TemplateMaker, check_space
 from forge.sandbox.qemu.running import Clone, in_thread
-from forge.sandbox.qemu.template import Template
-from forge.sandbox.qemu.vmm import find_program
-from forge.sandbox.qemu.warm import Cold, booted
+from forge.sandbox.vmm import find_program
 
 NAME = "qemu"
-_BOOT_S = 90.0  # a cold boot takes 3 s under emulation on an idle host
 _MIN_FREE_MIB = 64  # a machine's disk starts at about 1 MiB and grows
-_TEMPLATE_MIB = 700  # memory in use and disk of a template, with room to spare
 
 Notify = Callable[[str], None]
 
@@ -102,7 +91,7 @@ class QemuProvider:
         self._notify = notify
         self._tasks = tasks
         self._machines: set[QemuSandbox] = set()
-        self._making = asyncio.Lock()
+        self._maker = TemplateMaker(home, self._qemu_version, notify)
         self._version: str | None = None
         self._keeper = Keeper(home, images, self._qemu_version)
 
@@ -121,7 +110,7 @@ class QemuProvider:
             return await self._clone(clone, replace(spec, limits=clone.limits), started)
         image = self._images(spec.template)
         accelerator = await self._accelerator()
-        template = await self._template(accelerator, image, spec.limits)
+        template = await self._maker.template(accelerator, image, spec.limits)
         clone = Clone(
             accelerator, image, spec.limits, template.memory, template.state, template.data
         )
@@ -276,7 +265,7 @@ class QemuProvider:
     # -- making machines --------------------------------------------------------------------------
 
     async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> QemuSandbox:
-        self._check_space(_MIN_FREE_MIB)
+        check_space(self._home, _MIN_FREE_MIB)
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         try:
             folder = records.new_folder(self._home / "machines", sandbox_id)
@@ -310,93 +299,9 @@ class QemuProvider:
 
     def _qemu_version(self) -> str:
         if self._version is None:
-            program = find_program()
+            program = find_program(PROGRAM)
             answer = subprocess.run(
                 [program, "--version"], capture_output=True, text=True, timeout=10, check=False
             )
             self._version = answer.stdout.splitlines()[0] if answer.stdout else "unknown"
         return self._version
-
-    def _key(self, accelerator: Accelerator, image: Image, limits: Limits) -> str:
-        shape = machine_argv(
-            find_program(),
-            accelerator,
-            limits.memory_mib,
-            Descriptors(0, 0, 0, 0, 0, 0, 0),
-            Boot(0, 0, 0, image.root_kind, 0),
-        )
-        parts: dict[str, object] = {
-            "qemu": self._qemu_version(),
-            "argv": shape,
-            "image": image.key,
-            "limits": asdict(limits),
-            "agent": AGENT_VERSION,
-            "host": probing.host_cpu(),
-        }
-        return saved_templates.template_key(parts)
-
-    async def _template(self, accelerator: Accelerator, image: Image, limits: Limits) -> Template:
-        key = self._key(accelerator, image, limits)
-        async with self._making:
-            found = self._find(key)
-            if found is not None:
-                return found
-            templates = self._home / "templates"
-            async with saved_templates.only_one(templates, key):
-                found = self._find(key)
-                if found is not None:
-                    return found
-                await self._make(
-                    templates,
-                    key,
-                    Cold(accelerator, image, limits.memory_mib, limits.disk_mib),
-                    limits,
-                )
-        made = self._find(key)
-        if made is None:
-            raise TemplateError(f"template {key} was made and is not there")
-        return made
-
-    def _find(self, key: str) -> Template | None:
-        templates = self._home / "templates"
-        try:
-            return saved_templates.find(templates, key)
-        except (TemplateCorrupt, TemplateForeign) as error:
-            self._notify(f"{error.message}; it is made anew")
-            saved_templates.remove(templates, key)
-            return None
-
-    async def _make(self, templates: Path, key: str, cold: Cold, limits: Limits) -> None:
-        self._check_space(_TEMPLATE_MIB)
-        self._notify(
-            f"Making the template “{cold.image.name}”: booting a machine and loading its "
-            "libraries, once (up to a minute)"
-        )
-        folder = saved_templates.half_made(templates, key)
-        folder.mkdir(mode=0o700)
-        try:
-            async with booted(cold, folder, _BOOT_S) as warm:
-                failures = await warm.agent.prepare(
-                    cold.image.preload,
-                    cold.image.env,
-                    limits.processes,
-                    interpreter=cold.image.interpreter,
-                )
-                for failure in failures:
-                    self._notify(f"not preloaded: {failure}")
-                await start_and_wait(AgentCommands(warm.agent), cold.image.warming)
-                await warm.save(folder)
-            saved_templates.seal(folder, key)
-            folder.rename(templates / key)
-            saved_templates.sweep(templates)
-        except OSError as error:
-            raise NoSpace(f"the template could not be saved: {error}") from error
-        except (SandboxDied, SandboxUnresponsive) as error:
-            raise TemplateError(f"the template could not be made: {error.message}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _check_space(self, needed_mib: int) -> None:
-        free = shutil.disk_usage(self._home).free >> 20
-        if free < needed_mib:
-            raise NoSpace(f"{free} MiB are free under {self._home}; {needed_mib} MiB are needed")

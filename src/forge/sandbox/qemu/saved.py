@@ -30,7 +30,7 @@ from forge.sandbox import records
 from forge.sandbox.base import OnTimeout
 from forge.sandbox.qemu.argv import Accelerator
 from forge.sandbox.qemu.template import digest
-from forge.sandbox.qemu.vmm import GID
+from forge.sandbox.vmm import GID
 
 FORMAT = 1
 FILES = ("memory", "state", "data.img")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from forge.errors import HostUnfit, TemplateCorrupt, TemplateForeign
 from forge.sandbox import records
-from forge.sandbox.qemu.vmm import GID
+from forge.sandbox.vmm import GID
 
 VERSION = 1
 HALF_MADE = ".new-"

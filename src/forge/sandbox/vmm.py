@@ -1,10 +1,9 @@
-"""One QEMU process: started confined, watched, and never left behind.
+"""One process that runs a machine (a VMM), of whatever make: confined, watched, never left behind.
 
 It dies with Forge: the kernel kills it when the thread that started it ends (`PR_SET_PDEATHSIG`,
 set by `setpriv`), and what a crash of the kernel's promise would leave is found by the reaper. It
 gets no new privileges, its own unprivileged user id where Forge runs as root, a network namespace
-with nothing in it, and limits on files, memory and core dumps. Its seccomp filter is QEMU's own
-(`-sandbox`).
+with nothing in it, and limits on files, memory and core dumps. Its seccomp filter is the VMM's own.
 
 Whoever starts a `Vmm` closes it.
 """
@@ -23,30 +22,42 @@ from pathlib import Path
 
 from forge.errors import NoSpace, ProgramMissing
 
-PROGRAM = "qemu-system-x86_64"
-
 _UID_BASE = 1_879_100_000  # above every range that Debian and systemd hand out
 _UIDS = 60_000
 GID = _UID_BASE
 """The group of every VMM where Forge runs as root: it may open a template's memory."""
 
-_ADDRESS_SPACE_MIB = 2048  # QEMU's code, its threads' stacks and the translation buffer
+_ADDRESS_SPACE_MIB = 2048  # the VMM's code, its threads' stacks, and QEMU's translation buffer
 _SETTLE_S = 1.0  # between a closed socket and the process's end lie milliseconds
 _KILL_S = 5.0  # SIGKILL takes milliseconds; this is for a host that is out of memory
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What to start: the command line, the descriptors it may keep, and where it may write."""
+    """What to start: the command line, the descriptors it may keep, the folder of its log, the
+    machine's memory, and the largest file it may write.
+
+    Args:
+        name: what the program is called in a message.
+        cwd: where it stands. A VMM that is given paths is given them relative to this, so it needs
+            no right to walk into the folders above.
+    """
 
     argv: Sequence[str]
     fds: Sequence[int]
     folder: Path
     memory_mib: int
-    disk_mib: int
+    file_mib: int
+    name: str = "QEMU"
+    cwd: Path = Path("/")
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.folder / "vmm.log"
 
 
-def find_program(name: str = PROGRAM) -> str:
+def find_program(name: str) -> str:
     """The path of a program.
 
     Raises:
@@ -87,12 +98,13 @@ def identity(accelerator: str) -> Identity | None:
 
 
 class Vmm:
-    """A running QEMU. `ended` is set once it is gone."""
+    """A running VMM. `ended` is set once it is gone."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
         self.pid = process.pid
         self.ended = asyncio.Event()
         self._process = process
+        self._name = name
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._pidfd = os.pidfd_open(process.pid)
@@ -114,7 +126,7 @@ class Vmm:
             said = self._log.read_bytes()[-2000:].decode(errors="replace").strip()
         except FileNotFoundError:
             said = ""
-        return f"QEMU {how}" + (f": {said}" if said else "")
+        return f"{self._name} {how}" + (f": {said}" if said else "")
 
     async def settle(self) -> None:
         """Wait a moment for a VMM that is ending, so that `why` can say how it ended."""
@@ -135,29 +147,28 @@ class Vmm:
 
 
 def start(what: Start, who: Identity | None) -> Vmm:
-    """Start QEMU. Called on the event loop's own thread, whose end is the VMM's end.
+    """Start a VMM. Called on the event loop's own thread, whose end is the VMM's end.
 
     Raises:
         ProgramMissing: `setpriv`, `prlimit` or `unshare` is not installed.
         NoSpace: the host cannot start a process or open its log.
     """
-    log = what.folder / "qemu.log"
     argv = [*_confinement(what, who), *what.argv]
     try:
-        with log.open("wb") as output:
+        with what.log.open("wb") as output:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 pass_fds=tuple(what.fds),
-                cwd="/",
+                cwd=what.cwd,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
                 start_new_session=True,
             )
     except OSError as error:
         raise NoSpace(f"a machine could not be started: {error.strerror}") from error
-    return Vmm(process, log)
+    return Vmm(process, what.name, what.log)
 
 
 @functools.cache
@@ -177,7 +188,7 @@ def _confinement(what: Start, who: Identity | None) -> list[str]:
     limits = {
         "core": 0,
         "nofile": 256,
-        "fsize": (what.disk_mib + 16) << 20,
+        "fsize": (what.file_mib + 16) << 20,
         "as": (what.memory_mib + _ADDRESS_SPACE_MIB) << 20,
     }
     rights = []
