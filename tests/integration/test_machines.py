@@ -76,6 +76,7 @@ async def test_a_second_context_and_a_restarted_one_have_their_own_luck(qemu: Sa
     """Contexts forked from one zygote do not repeat each other."""
     seen = set()
     for context in ("a", "b", "c"):
+        await qemu.code.create(context=context)
         heard = Heard()
         code = "import random, numpy; print(random.random(), numpy.random.random())"
         await qemu.code.run(code, heard, deadline_s=20, context=context)

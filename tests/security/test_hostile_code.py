@@ -305,19 +305,31 @@ async def test_a_thread_that_shows_between_cells_breaks_nothing(watched: Sandbox
     await _unharmed(watched)
 
 
-async def test_javascript_after_a_restore_has_luck_of_its_own(watched: Sandbox) -> None:
-    """No generator repeats between contexts, and none is left to V8 or OpenSSL alone."""
-    code = (
-        "const c = require('crypto');"
-        "[Math.random(), c.randomUUID(), c.randomBytes(8).toString('hex'),"
-        "c.randomInt(2 ** 40), c.webcrypto.getRandomValues(new Uint32Array(2)).join()].join('|')"
-    )
-    drawn = []
-    for _ in range(2):
-        _, heard = await _cell(watched, code, "javascript")
-        drawn += heard.displays[0].data["text/plain"].split("|")
-        await watched.code.restart("javascript")
-    assert len(set(drawn)) == len(drawn) == 10
+JAVASCRIPT_LUCK = (
+    "const c = require('crypto');"
+    "[Math.random(), c.randomUUID(), c.randomBytes(8).toString('hex'), c.randomInt(2 ** 40),"
+    "c.webcrypto.getRandomValues(new Uint32Array(2)).join()].join('|')"
+)
+
+
+async def _drawn(sandbox: Sandbox) -> list[str]:
+    _, heard = await _cell(sandbox, JAVASCRIPT_LUCK, "javascript")
+    return heard.displays[0].data["text/plain"].strip("'").split("|")
+
+
+async def test_copies_of_a_live_javascript_context_repeat_nothing(watched: Sandbox) -> None:
+    """Neither V8's nor OpenSSL's generator says the same in two copies, in the copied machine, or
+    in a context that was restarted; variables are there in each.
+    """
+    await _cell(watched, "let kept = 'mine'", "javascript")
+    values = await _drawn(watched)
+    for machine in (watched, *await watched.fork(2)):
+        values += await _drawn(machine)
+        _, heard = await _cell(machine, "kept", "javascript")
+        assert heard.displays[0].data["text/plain"] == "'mine'"
+    await watched.code.restart("javascript")
+    values += await _drawn(watched)
+    assert len(set(values)) == len(values) == 25
 
 
 async def test_interrupts_without_end_break_nothing(watched: Sandbox) -> None:

@@ -11,7 +11,7 @@ The agent talks to it over a stream socket, each message four bytes of length an
     ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
 
 What the person's code prints goes straight to the pipes at descriptors 1 and 2. `SIGINT` interrupts
-a running cell and is ignored between cells. What a person's code does to this process is its own
+a running cell and does nothing between cells. What a person's code does to this process is its own
 affair: the agent checks what is sent, and ends and replaces a context that makes no sense.
 """
 
@@ -33,7 +33,7 @@ import types
 from collections.abc import Iterator
 from json import JSONDecoder, dumps  # held here: a cell may change what the module holds
 from os import getpid
-from signal import SIG_IGN, SIGINT, default_int_handler
+from signal import SIGINT
 from signal import signal as set_handler
 from typing import Any, NoReturn
 
@@ -110,19 +110,39 @@ class Agent:
             self.busy = False
 
 
+class _Interrupts:
+    """What SIGINT does: it ends what runs while that is allowed, and is noted otherwise.
+
+    A flag instead of another handler: between a cell's last line and the next call there is no
+    moment at which an interrupt could hit what is ours.
+    """
+
+    def __init__(self) -> None:
+        self.allowed = False
+        self.held = False
+
+    def __call__(self, _number: int, _frame: types.FrameType | None) -> None:
+        """Take one."""
+        if self.allowed:
+            raise KeyboardInterrupt
+        self.held = True
+
+
+_interrupts = _Interrupts()
+
+
 @contextlib.contextmanager
 def _patiently() -> Iterator[None]:
     """Hold an interrupt back until the block is over: half a message would be the end."""
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not _interrupts.allowed:
         yield
         return
-    held: list[int] = []
-    before = set_handler(SIGINT, lambda number, _: held.append(number))
+    _interrupts.allowed = _interrupts.held = False
     try:
         yield
     finally:
-        set_handler(SIGINT, before)
-    if held:
+        _interrupts.allowed = True
+    if _interrupts.held:
         raise KeyboardInterrupt
 
 
@@ -133,7 +153,7 @@ def main(control: int, stdout: int, stderr: int, *, folder: str, rehearse: bool)
     shared by its clones.
     """
     os.setsid()
-    set_handler(SIGINT, SIG_IGN)
+    set_handler(SIGINT, _interrupts)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)
@@ -220,22 +240,18 @@ def _set_env(changes: dict[str, str | None]) -> dict[str, str | None]:
 def _run_cell(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:
     pid = getpid()
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    outcome = None
-    while True:
-        # An interrupt may come at any moment until it is ignored, between these lines as well.
-        try:
-            if outcome is None:
-                set_handler(SIGINT, default_int_handler)
-                outcome = _attempt(code, name, module)
-            if getpid() != pid:
-                os._exit(0)  # a child that the cell forked must not answer for its parent
-            set_handler(SIGINT, SIG_IGN)
-        except BaseException as error:  # noqa: BLE001 -- also what a cell put in the place of ours
-            if getpid() != pid:
-                os._exit(0)
-            outcome = outcome or _described(error, "the cell was interrupted", "")
-        else:
-            return outcome
+    set_handler(SIGINT, _interrupts)  # a cell may have set another
+    try:
+        _interrupts.allowed = True
+        outcome = _attempt(code, name, module)
+        _interrupts.allowed = False
+    except BaseException as error:  # noqa: BLE001 -- an interrupt while an outcome was told
+        _interrupts.allowed = False
+        outcome = _described(error, "the cell was interrupted", "")
+    if getpid() != pid:
+        os._exit(0)  # a child that the cell forked must not answer for its parent
+    set_handler(SIGINT, _interrupts)
+    return outcome
 
 
 def _attempt(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:
@@ -278,9 +294,7 @@ def _evaluate(code: types.CodeType, module: types.ModuleType) -> Any:
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
+    frames = _theirs(error.__traceback__)
     try:
         # First: `traceback` would take an interrupt of a `__str__` that hangs for its failure.
         value = str(error)
@@ -291,6 +305,18 @@ def _describe(error: BaseException) -> dict[str, Any]:
         half = _MAX_TRACEBACK // 2
         text = f"{text[:half]}\n… [clipped: {len(text)} characters] …\n{text[-half:]}"
     return _described(error, value[:4000], text)
+
+
+def _theirs(frames: types.TracebackType | None) -> types.TracebackType | None:
+    """The frames of a person's code: without what called it, and where an interrupt was taken."""
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    last = frames
+    while last is not None and last.tb_next is not None:
+        if last.tb_next.tb_frame.f_code is _Interrupts.__call__.__code__:
+            last.tb_next = None
+        last = last.tb_next
+    return frames
 
 
 def _described(error: BaseException, value: str, text: str) -> dict[str, Any]:

@@ -140,6 +140,7 @@ async def an_interrupt_ends_the_call_and_keeps_variables(sandbox: Sandbox) -> No
     assert result.status == "error"
     assert result.error is not None
     assert result.error.name == "KeyboardInterrupt"
+    assert "forge" not in result.error.traceback
     assert await value(sandbox, "x") == "5"
 
 

@@ -76,6 +76,7 @@ async def machines_share_no_luck(provider: SandboxProvider) -> None:
     for _ in range(3):
         sandbox = await provider.create(SandboxSpec())
         drawn.append(await value(sandbox, _LUCK))
+        await sandbox.code.create(context="other")
         drawn.append(await value(sandbox, _LUCK, context="other"))
         await sandbox.stop()
     values = [part for each in drawn for part in each.strip("()").split(", ")]
