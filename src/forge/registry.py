@@ -68,5 +68,8 @@ MODELS = Table(
 SANDBOXES = Table(
     kind="sandbox provider",
     group="forge.sandboxes",
-    built_in={"qemu": "forge.sandbox.qemu.provider:open_provider"},
+    built_in={
+        "qemu": "forge.sandbox.qemu.provider:open_provider",
+        "worker": "forge.sandbox.worker.provider:open_provider",
+    },
 )

@@ -45,7 +45,12 @@ from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.recipe import read_recipe
 from forge.sandbox.images.store import Image, ImageStore
-from forge.settings import DEFAULT_MODELS, ModelChoice, Settings
+from forge.settings import (
+    DEFAULT_MODELS,
+    ModelChoice,
+    Settings,
+    environment_of_children,
+)
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
 
@@ -58,9 +63,6 @@ SLOW_S = 0.5
 Notify = Callable[[str], None]
 Show = Callable[[], AbstractContextManager[building.Tell]]
 """A block in which a build is shown; it gives what is told how the build goes on."""
-OpenProvider = Callable[
-    [Path, Callable[[str], Image], Notify], AbstractAsyncContextManager[SandboxProvider]
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +178,10 @@ def guest_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Where machines come from."""
+    """Where machines come from. `images` is None where a worker keeps its own."""
 
     provider: SandboxProvider
-    images: Images
+    images: Images | None
     spec: SandboxSpec
     notify: Notify
 
@@ -189,10 +191,13 @@ class Machines:
 
         Raises:
             ProgramMissing, NoSpace, ImageBuildFailed: the image could not be built.
+            ImageMissing: a worker has none; it is built there, not from here.
         """
         try:
             return await self._probe()
         except ImageMissing:
+            if self.images is None:
+                raise
             self.notify(
                 "The machine's image is missing or out of date. Building it now, once: from "
                 "nothing that fetches about 170 MB from Debian and PyPI and takes 2 to 5 minutes."
@@ -242,12 +247,23 @@ async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Mac
     """
     _make_home(settings.home)
     images = Images(settings.home)
-    open_provider = cast("OpenProvider", registry.SANDBOXES.load(settings.sandbox))
     limits = Limits(settings.memory_mib, settings.disk_mib, settings.processes)
-    async with open_provider(settings.home, images.find, notify) as provider:
+    async with _provider(settings, images, notify) as provider:
         if reaped := await provider.reap():
             notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
-        yield Machines(provider, images, SandboxSpec(TEMPLATE, limits), notify)
+        own = None if settings.sandbox == "worker" else images
+        yield Machines(provider, own, SandboxSpec(TEMPLATE, limits), notify)
+
+
+def _provider(
+    settings: Settings, images: Images, notify: Notify
+) -> AbstractAsyncContextManager[SandboxProvider]:
+    open_provider = registry.SANDBOXES.load(settings.sandbox)
+    if settings.sandbox == "worker":
+        opened = open_provider(settings.worker_command, environment_of_children(), notify)
+    else:
+        opened = open_provider(settings.home, images.find, notify)
+    return cast("AbstractAsyncContextManager[SandboxProvider]", opened)
 
 
 @asynccontextmanager

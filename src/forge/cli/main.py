@@ -6,19 +6,19 @@ printed in words; one that nobody foresaw is one line and a log file, and never 
 """
 
 import sys
-from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from forge.cli.doing import Json, do
+from forge.cli.microvm import microvm
 
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
     from forge.cli.render import Screen
     from forge.settings import Settings
-
-Command = Callable[["Settings", "Screen"], Coroutine[Any, Any, "Exit"]]
 
 app = typer.Typer(
     name="forge",
@@ -31,16 +31,11 @@ app = typer.Typer(
 )
 runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
 image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
-microvm = typer.Typer(help="Find out what this host can do.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(microvm, name="microvm")
 
 _MODEL = "The model to ask: provider:model, a provider, or auto."
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -125,7 +120,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         )
         return await carry_out(settings, order, screen)
 
-    _do(command)
+    do(command)
 
 
 @app.command()
@@ -139,7 +134,7 @@ def chat(
 
         return await talk(settings, model, screen)
 
-    _do(command)
+    do(command)
 
 
 @app.command()
@@ -151,7 +146,7 @@ def demo() -> None:
 
         return await show(settings, screen)
 
-    _do(command)
+    do(command)
 
 
 @runs.command("list")
@@ -166,7 +161,7 @@ def runs_list(
 
         return await list_runs(settings, screen, limit, as_json=json)
 
-    _do(command)
+    do(command)
 
 
 @runs.command("show")
@@ -183,7 +178,7 @@ def runs_show(
 
         return await show_run(settings, screen, run_id, as_json=json)
 
-    _do(command)
+    do(command)
 
 
 @image.command("build")
@@ -198,7 +193,7 @@ def image_build(
 
         return await build_image(settings, screen, name, verify=verify)
 
-    _do(command)
+    do(command)
 
 
 @image.command("list")
@@ -210,33 +205,7 @@ def image_list() -> None:
 
         return await list_images(settings, screen)
 
-    _do(command)
-
-
-@microvm.command("probe")
-def microvm_probe(
-    fresh: Annotated[bool, typer.Option("--fresh", help="Try again; believe no cache.")] = False,
-    json: Json = False,
-) -> None:
-    """Say which accelerator works here, why others do not, and what to change."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.microvm import probe
-
-        return await probe(settings, screen, fresh=fresh, as_json=json)
-
-    _do(command)
-
-
-def _do(command: Command) -> None:
-    """Carry out a command with the settings and a screen, and end with its exit code.
-
-    Raises:
-        Exit: always, with the command's code.
-    """
-    from forge.cli.answers import answered
-
-    raise typer.Exit(answered(command))
+    do(command)
 
 
 def main() -> None:

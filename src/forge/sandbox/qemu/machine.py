@@ -81,7 +81,7 @@ class QemuSandbox:
         self._sealed: asyncio.Task[None] | None = None
         self._requests: asyncio.Queue[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]]
         self._requests = asyncio.Queue()
-        line = WakingLine(self._connected, self._connection, lambda: self._why)
+        self.line = line = WakingLine(self._connected, self._connection, lambda: self._why)
         self.commands = AgentCommands(line)
         self.files = AgentFiles(line)
         self.code = AgentInterpreter(line)
