@@ -14,47 +14,55 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from forge.errors import WorkerUnreachable
 from forge.sandbox.agent.answers import Malformed
-from forge.sandbox.worker import protocol
+from forge.sandbox.worker import deadlines, protocol
 from forge.sandbox.worker.transport import PipesTransport
+from forge_guest.wire.transport import FdTransport
 
 Notify = Callable[[str], None]
 
-CONNECT_S = 60.0
-"""To log in and start Python there; ssh over a slow line takes a few seconds."""
-
-CLOSE_S = 20.0
-"""For a worker to stop its machines, which takes milliseconds each; then it is killed."""
-
-_SETTLE_S = 2.0  # between the end of its output and its own end lie milliseconds
 _TAIL = 12  # last lines for an error
 _SHOWN = 100  # lines that are shown as they come; a flood says nothing
 _LINE = 300  # characters
 _NAME = 200  # characters of the command, in messages
-_READ = 4096
 
 
 class Child:
     """A running command; made by `running`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str, notify: Notify) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], name: str, notify: Notify) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         self.name = protocol.printable(name, _NAME)
         self._process = process
         self._notify = notify
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._shown = 0
         self._silent = asyncio.Event()
+        self._ended = asyncio.Event()
+        # The files of a Popen are closed where their descriptors are, and not twice.
+        ours = [os.dup(each.fileno()) for each in (process.stdout, process.stdin, process.stderr)]
+        for each in (process.stdin, process.stdout, process.stderr):
+            each.close()
+        self._line = PipesTransport(ours[0], ours[1], self.settle)
+        self._errors = FdTransport(ours[2])
+
+    async def watch(self) -> None:
+        """Wait for its end; one task runs this. The thread that waits ends with the command."""
+        await asyncio.to_thread(self._process.wait)
+        self._ended.set()
 
     async def read_errors(self) -> None:
         """Take what it prints on standard error, to its end; one task runs this."""
-        assert self._process.stderr is not None
         pending = b""
-        while data := await self._process.stderr.read(_READ):
+        while data := await self._errors.read():
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 self._take(line)
@@ -78,28 +86,26 @@ class Child:
             WorkerUnreachable: the command ended, or said something else, or nothing.
             WorkerForeign: the worker speaks other versions.
         """
-        assert self._process.stdout is not None
-        assert self._process.stdin is not None
         received = b""
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(deadlines.CONNECT_S):
                 while (found := protocol.find_greeting(received)) is None:
-                    data = await self._process.stdout.read(_READ)
+                    data = await self._line.read()
                     received += data
                     if not data:
-                        await self.settle()
                         raise self._unreachable(f"{self.why()} before it was ready", received)
                     if len(received) > protocol.MAX_NOISE:
                         raise self._unreachable("is no worker: it prints something else", received)
         except TimeoutError as error:
             raise self._unreachable(
-                f"did not become a worker within {CONNECT_S:.0f} s", received
+                f"did not become a worker within {deadlines.CONNECT_S:.0f} s", received
             ) from error
         except Malformed as error:
             raise self._unreachable(f"cannot carry a worker: {error}", b"") from error
         versions, rest = found
         protocol.check_versions(versions)
-        return PipesTransport(self._process.stdout, self._process.stdin, rest, self.settle)
+        self._line.unread(rest)
+        return self._line
 
     def _unreachable(self, what: str, noise: bytes) -> WorkerUnreachable:
         said = protocol.printable(noise[-_LINE:].decode(errors="replace")).strip()
@@ -122,28 +128,28 @@ class Child:
     async def settle(self) -> None:
         """Wait a moment for a command that is ending, so that `why` and `said` are complete."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                await self._process.wait()
+            async with asyncio.timeout(deadlines.SETTLE_S):
+                await self._ended.wait()
                 await self._silent.wait()
 
     def kill(self) -> None:
         """End it now, with whatever it started in its session."""
-        if self._process.returncode is None:
+        if not self._ended.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """End its input, give it a moment to tidy up, and see it gone."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._line.close()
         try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._process.wait()
+            async with asyncio.timeout(deadlines.CLOSE_S):
+                await self._ended.wait()
         except TimeoutError:
-            self._notify(f"The worker did not end within {CLOSE_S:.0f} s and was killed.")
+            self._notify(f"The worker did not end within {deadlines.CLOSE_S:.0f} s and was killed.")
         finally:
             self.kill()
-            await self._process.wait()
+            await self._ended.wait()
+            self._errors.close()
 
 
 @contextlib.asynccontextmanager
@@ -156,34 +162,31 @@ async def running(
     Raises:
         WorkerUnreachable: there is no such program, or it cannot be started.
     """
-    child = Child(await _started(command, environment), " ".join(command), notify)
+    child = Child(_started(command, environment), " ".join(command), notify)
     try:
         async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(child.read_errors())
+            tasks.create_task(child.watch())
+            tasks.create_task(child.read_errors())
             try:
                 yield child
             finally:
                 await asyncio.shield(child.close())
-                listening.cancel()  # a stray process may hold its standard error open
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
 
 
-async def _started(
-    command: Sequence[str], environment: Mapping[str, str]
-) -> asyncio.subprocess.Process:
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     name = protocol.printable(" ".join(command), _NAME)
     program = shutil.which(command[0], path=environment.get("PATH"))
     if program is None:
         raise WorkerUnreachable(f"the worker's command `{name}` starts with no program there is")
     try:
-        return await asyncio.create_subprocess_exec(
-            *_dying_with_us(environment),
-            program,
-            *command[1:],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        return subprocess.Popen(
+            (*_dying_with_us(environment), program, *command[1:]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
             env=environment,
             start_new_session=True,
         )

@@ -16,21 +16,12 @@ from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.files import AgentFiles
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
-from forge.sandbox.worker import protocol
-from forge.sandbox.worker.child import CLOSE_S, Notify, running
+from forge.sandbox.worker import deadlines, protocol
+from forge.sandbox.worker.child import Notify, running
 from forge.sandbox.worker.line import MachineLine, WorkerLine
 from forge_guest.wire.session import Message
 
 NAME = "worker"
-
-PROBE_S = 180.0
-"""A worker may boot a guest on each accelerator, which takes up to 70 s."""
-
-CREATE_S = 500.0
-"""A worker may have to make the template first, or to wait for another process that makes it."""
-
-STOP_S = 30.0
-"""Killing a VMM takes milliseconds; this is for a worker that is out of memory."""
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +94,7 @@ class WorkerProvider:
         `WorkerUnreachable` or `WorkerForeign`, here and in `create`.
         """
         worker = await self._worker()
-        found = await worker.ask_for(Probe, {"verb": "probe", "fresh": fresh}, PROBE_S)
+        found = await worker.ask_for(Probe, {"verb": "probe", "fresh": fresh}, deadlines.PROBE_S)
         return replace(found, provider=NAME, version=f"{found.version} ({found.provider} there)")
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
@@ -114,7 +105,7 @@ class WorkerProvider:
         # A machine is the worker's own until we say with our FIN that we have it: one that is given
         # up meanwhile, however that crosses its answer, is destroyed there.
         async with (
-            Call(worker, request, CREATE_S) as call,
+            Call(worker, request, deadlines.CREATE_S) as call,
             contextlib.aclosing(call.items()) as items,
         ):
             first = await anext(items)
@@ -150,7 +141,7 @@ class WorkerProvider:
             connecting.result().close()
         else:
             keeping.cancel()
-        await asyncio.wait((keeping,), timeout=2 * CLOSE_S)
+        await asyncio.wait((keeping,), timeout=2 * deadlines.CLOSE_S)
 
     async def destroy(self, worker: WorkerLine, machine: WorkerSandbox) -> None:
         """Destroy a machine at its worker, and wait until it is gone. One that went already, with
@@ -163,7 +154,7 @@ class WorkerProvider:
             self._machines.discard(machine)
             return
         try:
-            await worker.ask({"verb": "destroy", "machine": machine.facts.id}, STOP_S)
+            await worker.ask({"verb": "destroy", "machine": machine.facts.id}, deadlines.STOP_S)
         except SandboxDied:
             return
         finally:

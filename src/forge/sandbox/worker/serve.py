@@ -230,7 +230,7 @@ async def serve(provider: SandboxProvider) -> None:
             "this speaks a protocol on standard input and output, which another Forge starts.",
             hint="Set FORGE_SANDBOX=worker and FORGE_WORKER to this command; see docs/worker.md.",
         )
-    transport = await _standard_pipes()
+    transport = standard_pipes()
     transport.write(protocol.greeting())
     # When the line ends so does every stream, and with it whatever is under way for it.
     async with asyncio.TaskGroup() as tasks:
@@ -241,22 +241,18 @@ async def serve(provider: SandboxProvider) -> None:
             raise InputRefused(f"the client broke the wire's rules: {error}") from error
 
 
-async def _standard_pipes() -> PipesTransport:
-    """The line to the client, taken away from everything else in this process."""
-    loop = asyncio.get_running_loop()
+def standard_pipes() -> PipesTransport:
+    """The line to the client, taken away from everything else in this process.
+
+    Raises:
+        InputRefused: standard input or output is a file.
+    """
     source, target = os.dup(sys.stdin.fileno()), os.dup(sys.stdout.fileno())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.close(nothing)
-    reader = asyncio.StreamReader()
     try:
-        await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", buffering=0)
-        )
-        way, protocol_ = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, os.fdopen(target, "wb", buffering=0)
-        )
-    except ValueError as error:
-        raise InputRefused("standard input and output must be pipes or sockets") from error
-    return PipesTransport(reader, asyncio.StreamWriter(way, protocol_, None, loop))
+        return PipesTransport(source, target)
+    except PermissionError as error:  # what the system cannot tell the readiness of
+        raise InputRefused("standard input must be a pipe or a socket, not a file") from error
