@@ -72,6 +72,11 @@ class FakeMachine:
         self.commands = self.files = self.code = None
         self._end = end
 
+    @property
+    def state(self) -> str:
+        """Running until its end."""
+        return "gone" if self._end.is_set() else "running"
+
     async def stop(self) -> None:
         """End it, once."""
         if not self._end.is_set():
@@ -136,16 +141,18 @@ async def lie(answer: Callable[[Stream], Awaitable[None]]) -> None:
     transport = serve.standard_pipes()
     transport.write(protocol.greeting())
     async with asyncio.TaskGroup() as tasks:
-        channel = Channel(
-            transport, host=False, on_open=lambda stream: tasks.create_task(answer(stream))
-        )
-        await channel.run()
+
+        def accept(stream: Stream) -> None:
+            mute = stream.request["verb"] == "watch"  # which a client asks by itself
+            tasks.create_task(never(stream) if mute else answer(stream))
+
+        await Channel(transport, host=False, on_open=accept).run()
 
 
 async def garbage() -> None:
     """Greet, and then speak no wire at all."""
     transport = serve.standard_pipes()
-    transport.write(protocol.greeting() + os.urandom(100_000))
+    transport.write(protocol.greeting() + os.urandom(5_000_000))
     await transport.drain()
     await asyncio.Event().wait()
 

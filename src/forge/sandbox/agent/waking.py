@@ -8,9 +8,10 @@ machine, and never lets an old call break a new connection.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from forge.errors import SandboxError, SandboxPaused, SandboxUnresponsive
+from forge.errors import ForgeError, SandboxError, SandboxPaused, SandboxUnresponsive
+from forge.sandbox.agent import answers
 from forge.sandbox.agent.connection import Connection
-from forge_guest.wire.channel import Stream
+from forge_guest.wire.channel import Stream, StreamReset
 
 
 def paused() -> SandboxPaused:
@@ -61,3 +62,7 @@ class WakingLine:
         """See `Line.violated`."""
         connection = self._now()
         return (self._over() or paused()) if connection is None else connection.violated(why)
+
+    def refused(self, reset: StreamReset) -> ForgeError:
+        """See `Line.refused`."""
+        return answers.refusal(reset)

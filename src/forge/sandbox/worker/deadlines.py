@@ -12,6 +12,9 @@ PROBE_S = 180.0
 CREATE_S = 500.0
 """To make a machine, and its template first, or wait for another process that makes it."""
 
+SAVE_S = 180.0
+"""To pause, resume, snapshot or copy a machine: to write and read its memory on a slow disk."""
+
 STOP_S = 30.0
 """To kill a VMM, which takes milliseconds; this is for a worker that is out of memory."""
 

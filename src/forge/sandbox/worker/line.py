@@ -9,7 +9,9 @@ and with it the lines of all its machines.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from forge import errors
@@ -25,12 +27,14 @@ from forge.errors import (
 )
 from forge.sandbox.agent import answers
 from forge.sandbox.agent.call import Call
+from forge.sandbox.base import SandboxFacts
+from forge.sandbox.lifecycle import State
 from forge.sandbox.worker import protocol
 from forge.sandbox.worker.child import Child
 from forge.sandbox.worker.transport import PipesTransport
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
-from forge_guest.wire.session import TooManyStreams
+from forge_guest.wire.session import Message, TooManyStreams
 
 _FATAL = (SandboxDied, SandboxUnresponsive, SandboxStopped, GuestViolation)
 """What leaves no machine behind."""
@@ -38,8 +42,19 @@ _FATAL = (SandboxDied, SandboxUnresponsive, SandboxStopped, GuestViolation)
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a worker says of one machine's life."""
+
+    machine: str
+    state: State
+
+
 class WorkerLine:
     """A connection to one worker; a `Line` for its own verbs.
+
+    Attributes:
+        states: the last known state of each machine of this worker, by id.
 
     Args:
         child: the command, greeted already; closed by whoever started it, after `own`.
@@ -47,6 +62,7 @@ class WorkerLine:
     """
 
     def __init__(self, child: Child, transport: PipesTransport) -> None:
+        self.states: dict[str, State] = {}
         self._child = child
         self._channel = Channel(transport, host=True)
         self._broken: SandboxError | None = None
@@ -62,8 +78,10 @@ class WorkerLine:
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read())
+                watching = tasks.create_task(self._watch())
                 await self._end.wait()
                 reading.cancel()
+                watching.cancel()
         finally:
             self._channel.close(ChannelClosed("the worker was closed"))
             self._end.set()
@@ -75,6 +93,23 @@ class WorkerLine:
             self._break(GuestViolation(f"the worker broke the wire's rules: {error}"))
         else:
             self.gone()
+
+    async def _watch(self) -> None:
+        """Keep `states`; the connection's end ends this too."""
+        with contextlib.suppress(StreamReset, ChannelClosed, ForgeError):
+            stream = await self.open({"verb": "watch"}, fin=True)
+            while (item := await stream.receive()) is not None:
+                if isinstance(item, Message):
+                    self._state(item.value)
+
+    def _state(self, value: dict[str, Any]) -> None:
+        try:
+            told = protocol.from_json(Told, value)
+        except answers.Malformed as error:
+            self.violated(str(error))
+        else:
+            if told.machine in self.states:
+                self.states[told.machine] = told.state
 
     def close(self) -> None:
         """End the connection."""
@@ -101,9 +136,34 @@ class WorkerLine:
 
     async def ask_for(self, kind: type[_T], request: dict[str, Any], deadline_s: float) -> _T:
         """Ask a verb that answers with a value of the contract; raises as `ask` does."""
-        async with Call(self, request, deadline_s, fin=True) as call:
-            answer = call.checked(self.answer, await call.final())
-            return call.checked(lambda value: protocol.from_json(kind, value), answer)
+        return self.checked(kind, await self.ask(request, deadline_s))
+
+    def checked(self, kind: type[_T], value: object) -> _T:
+        """A value of the contract out of an answer; one that is none ends the worker."""
+        try:
+            return protocol.from_json(kind, value)
+        except answers.Malformed as error:
+            raise self.violated(str(error)) from error
+
+    @contextlib.asynccontextmanager
+    async def handed_over(
+        self, request: dict[str, Any], deadline_s: float
+    ) -> AsyncIterator[tuple[SandboxFacts, ...]]:
+        """Ask a verb that makes machines; raises as `ask` does. They are the worker's own, and are
+        destroyed there if we give up, until this block is left: then they are ours.
+        """
+        async with (
+            Call(self, request, deadline_s) as call,
+            contextlib.aclosing(call.items()) as items,
+        ):
+            first = await anext(items)
+            if not isinstance(first, Message):
+                raise self.violated("machines that are bytes")
+            answer = call.checked(self.answer, first.value)
+            yield self.checked(tuple[SandboxFacts, ...], answer.get("machines"))
+            await call.finish()
+            async for _ in items:
+                continue
 
     @staticmethod
     def answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +231,32 @@ class MachineLine:
         self._broken: SandboxError | None = None
         self._stopped = False
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._stopped or self._broken is not None
+
     def close(self) -> None:
         """End the line: calls under way and later ones raise `SandboxStopped`."""
         self._stopped = True
+
+    async def within(self, asking: Coroutine[Any, Any, _T]) -> _T:
+        """Await what the worker is asked about this machine; what it says may break the line.
+
+        Raises:
+            ForgeError: the worker's error, or that this machine is over.
+        """
+        if self.over:
+            asking.close()
+            raise self._after()
+        try:
+            return await asking
+        except _FATAL as error:
+            raise self._break(error) from error
+
+    def _after(self) -> SandboxStopped:
+        reason = f": {self._broken.message}" if self._broken else ""
+        return SandboxStopped(f"this machine is no longer there{reason}")
 
     def _break(self, error: SandboxError) -> SandboxError:
         if self._stopped:
@@ -185,9 +268,8 @@ class MachineLine:
 
     async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
         """See `forge.sandbox.agent.call.Line.open`."""
-        if self._broken or self._stopped:
-            reason = f": {self._broken.message}" if self._broken else ""
-            raise SandboxStopped(f"this machine is no longer there{reason}")
+        if self.over:
+            raise self._after()
         wrapped = {"verb": "agent", "machine": self._machine, "request": request}
         try:
             return await self._worker.open(wrapped, fin=fin)

@@ -119,7 +119,9 @@ def from_json(kind: type[_T], value: object) -> _T:
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, fault["loc"]))
-        raise Malformed(f"a {kind.__name__} that is none ({place}: {fault['msg']})") from error
+        raise Malformed(
+            f"a {getattr(kind, '__name__', kind)} that is none ({place}: {fault['msg']})"
+        ) from error
 
 
 def error_json(error: ForgeError) -> dict[str, Any]:

@@ -9,17 +9,15 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from forge.errors import ForgeError, SandboxDied, SandboxError, SandboxUnresponsive
-from forge.sandbox.agent.call import Call
-from forge.sandbox.agent.code import AgentInterpreter
-from forge.sandbox.agent.commands import AgentCommands
-from forge.sandbox.agent.files import AgentFiles
-from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.errors import ForgeError, SandboxUnresponsive
+from forge.ids import SandboxId
+from forge.sandbox.base import MachineInfo, Probe, Sandbox, SandboxFacts, SandboxSpec, Snapshot
 from forge.sandbox.worker import deadlines, protocol
 from forge.sandbox.worker.child import Notify, running
-from forge.sandbox.worker.line import MachineLine, WorkerLine
-from forge_guest.wire.session import Message
+from forge.sandbox.worker.line import WorkerLine
+from forge.sandbox.worker.sandbox import WorkerSandbox
 
 NAME = "worker"
 
@@ -46,27 +44,6 @@ async def open_provider(
         if len(failures.exceptions) == 1:
             raise failures.exceptions[0] from None
         raise
-
-
-class WorkerSandbox:
-    """A machine of a worker; see `forge.sandbox.base.Sandbox` for the contract."""
-
-    def __init__(self, provider: "WorkerProvider", worker: WorkerLine, facts: SandboxFacts) -> None:
-        self.facts = facts
-        self._provider = provider
-        self._worker = worker
-        self.line = MachineLine(worker, facts.id, self._on_broken)
-        self.commands = AgentCommands(self.line)
-        self.files = AgentFiles(self.line)
-        self.code = AgentInterpreter(self.line)
-
-    def _on_broken(self, _: SandboxError) -> None:
-        self._provider.give_up(self._worker, self)
-
-    async def stop(self) -> None:
-        """See `forge.sandbox.base.Sandbox.stop`."""
-        self.line.close()
-        await self._provider.destroy(self._worker, self)
 
 
 class WorkerProvider:
@@ -99,31 +76,55 @@ class WorkerProvider:
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
-        started = time.monotonic()
-        worker = await self._worker()
         request = {"verb": "create", "spec": protocol.to_json(spec)}
-        # A machine is the worker's own until we say with our FIN that we have it: one that is given
-        # up meanwhile, however that crosses its answer, is destroyed there.
-        async with (
-            Call(worker, request, deadlines.CREATE_S) as call,
-            contextlib.aclosing(call.items()) as items,
-        ):
-            first = await anext(items)
-            if not isinstance(first, Message):
-                raise worker.violated("a machine that is bytes")
-            answer = call.checked(worker.answer, first.value)
-            there = call.checked(lambda value: protocol.from_json(SandboxFacts, value), answer)
-            facts = replace(there, provider=NAME, create_ms=(time.monotonic() - started) * 1000)
-            machine = WorkerSandbox(self, worker, facts)
-            self._machines.add(machine)
-            try:
-                await call.finish()
-                async for _ in items:
-                    continue
-            except BaseException:
-                self.give_up(worker, machine)
-                raise
+        return (await self.take(await self._worker(), request))[0]
+
+    async def take(self, worker: WorkerLine, request: dict[str, Any]) -> tuple[Sandbox, ...]:
+        """Ask a verb that makes machines, and keep them. Given up meanwhile, none is left."""
+        started = time.monotonic()
+        made: tuple[WorkerSandbox, ...] = ()
+        try:
+            async with worker.handed_over(request, deadlines.CREATE_S) as there:
+                took_ms = (time.monotonic() - started) * 1000
+                made = tuple(self._keep_machine(worker, facts, took_ms) for facts in there)
+        except BaseException:
+            for machine in made:
+                self.give_up(machine)
+            raise
+        return made
+
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """See `forge.sandbox.base.SandboxProvider.list`."""
+        worker = await self._worker()
+        answer = await worker.ask({"verb": "list"}, deadlines.STOP_S)
+        return worker.checked(tuple[MachineInfo, ...], answer.get("machines"))
+
+    async def open(self, sandbox_id: SandboxId) -> Sandbox:
+        """See `forge.sandbox.base.SandboxProvider.open`."""
+        worker = await self._worker()
+        answer = await worker.ask({"verb": "open", "machine": sandbox_id}, deadlines.SAVE_S)
+        there = worker.checked(tuple[SandboxFacts, ...], answer.get("machines"))
+        if [facts.id for facts in there] != [sandbox_id]:
+            raise worker.violated("another machine than was asked for")
+        machine = self._keep_machine(worker, there[0], there[0].create_ms)
+        worker.states[sandbox_id] = "paused"
         return machine
+
+    async def remove(self, sandbox_id: SandboxId) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove`."""
+        worker = await self._worker()
+        await worker.ask({"verb": "remove", "machine": sandbox_id}, deadlines.STOP_S)
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `forge.sandbox.base.SandboxProvider.snapshots`."""
+        worker = await self._worker()
+        answer = await worker.ask({"verb": "snapshots"}, deadlines.STOP_S)
+        return worker.checked(tuple[Snapshot, ...], answer.get("snapshots"))
+
+    async def remove_snapshot(self, name: str) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove_snapshot`."""
+        worker = await self._worker()
+        await worker.ask({"verb": "remove_snapshot", "name": name}, deadlines.STOP_S)
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`: a worker does so itself, as it starts."""
@@ -143,34 +144,28 @@ class WorkerProvider:
             keeping.cancel()
         await asyncio.wait((keeping,), timeout=2 * deadlines.CLOSE_S)
 
-    async def destroy(self, worker: WorkerLine, machine: WorkerSandbox) -> None:
-        """Destroy a machine at its worker, and wait until it is gone. One that went already, with
-        its worker or without, is gone.
+    def forget(self, machine: WorkerSandbox) -> None:
+        """A machine is gone."""
+        self._machines.discard(machine)
 
-        Raises:
-            SandboxUnresponsive: the worker did not say that it is; the worker is given up.
-        """
-        if machine not in self._machines or not worker.usable:
-            self._machines.discard(machine)
-            return
-        try:
-            await worker.ask({"verb": "destroy", "machine": machine.facts.id}, deadlines.STOP_S)
-        except SandboxDied:
-            return
-        finally:
-            self._machines.discard(machine)
-
-    def give_up(self, worker: WorkerLine, machine: WorkerSandbox) -> None:
+    def give_up(self, machine: WorkerSandbox) -> None:
         """Have a machine destroyed by the worker without waiting for it."""
 
         async def destroying() -> None:
             try:
-                await self.destroy(worker, machine)
+                await machine.destroy()
             except ForgeError as error:
                 self._notify(f"A broken machine may be left at the worker: {error.message}")
 
         if machine in self._machines:
             self._tasks.create_task(destroying())
+
+    def _keep_machine(
+        self, worker: WorkerLine, facts: SandboxFacts, took_ms: float
+    ) -> WorkerSandbox:
+        machine = WorkerSandbox(self, worker, replace(facts, provider=NAME, create_ms=took_ms))
+        self._machines.add(machine)
+        return machine
 
     async def _worker(self) -> WorkerLine:
         """The connection, made where there is none. One that is being made outlives a caller that

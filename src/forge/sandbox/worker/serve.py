@@ -15,29 +15,35 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from forge.errors import ForgeError, InputRefused, SandboxStopped
+from forge.ids import SandboxId
 from forge.sandbox.agent.answers import Malformed
 from forge.sandbox.agent.call import Line
 from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.worker import protocol
+from forge.sandbox.worker.relay import pass_on
+from forge.sandbox.worker.states import States
 from forge.sandbox.worker.transport import PipesTransport
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
-from forge_guest.wire.session import Data, Message
 
 Verb = Callable[[Stream], Awaitable[None]]
 
 
 @runtime_checkable
-class Machine(Sandbox, Protocol):
-    """A machine that can be passed on: its agent has a line."""
+class Lined(Protocol):
+    """What it takes to pass a machine on."""
 
     @property
     def line(self) -> Line:
-        """The line to its agent."""
+        """The line to the machine's agent."""
+
+
+class Machine(Sandbox, Lined, Protocol):
+    """A machine that can be passed on."""
 
 
 class Worker:
@@ -52,10 +58,21 @@ class Worker:
         self._provider = provider
         self._tasks = tasks
         self._machines: dict[str, Machine] = {}
+        self._states = States(self._machines)
         self.verbs: dict[str, Verb] = {
             "probe": self._probe,
+            "watch": self._states.tell_on,
             "create": self._create,
+            "open": self._open,
+            "fork": self._fork,
+            "pause": self._pause,
+            "resume": self._resume,
+            "snapshot": self._snapshot,
             "destroy": self._destroy,
+            "list": self._list,
+            "remove": self._remove,
+            "snapshots": self._snapshots,
+            "remove_snapshot": self._remove_snapshot,
             "agent": self._relay,
         }
 
@@ -71,6 +88,7 @@ class Worker:
             return
         except (ForgeError, Malformed, KeyError, TypeError, ValueError) as error:
             with contextlib.suppress(StreamReset, ChannelClosed):
+                await self._states.tell()
                 await stream.message(protocol.error_json(_as_ours(error)), fin=True)
 
     async def _carry_out(self, stream: Stream) -> None:
@@ -80,33 +98,64 @@ class Worker:
             raise InputRefused(f"this worker has no verb {protocol.printable(name, 40)!r}")
         await verb(stream)
 
-    async def _probe(self, stream: Stream) -> None:
-        verdict = await self._provider.probe(fresh=stream.request.get("fresh") is True)
-        await _finish(stream, protocol.to_json(verdict))
+    async def _finish(self, stream: Stream, answer: dict[str, Any]) -> None:
+        await self._states.tell()
+        await stream.message({"answer": answer}, fin=True)
+
+    # -- machines ----------------------------------------------------------------------------------
 
     async def _create(self, stream: Stream) -> None:
         spec = protocol.from_json(SandboxSpec, stream.request["spec"])
-        await self._hand_over(stream, await self._provider.create(spec))
+        await self._hand_over(stream, (await self._provider.create(spec),))
 
-    async def _hand_over(self, stream: Stream, machine: Sandbox) -> None:
-        """Give a machine to the client: it is ours, and is stopped, until the client's FIN."""
+    async def _fork(self, stream: Stream) -> None:
+        env = stream.request.get("env")
+        if env is not None:
+            env = protocol.from_json(dict[str, str], env)
+        count = protocol.from_json(int, stream.request.get("count", 1))
+        await self._hand_over(stream, await self._machine(stream).fork(count, env=env))
+
+    async def _open(self, stream: Stream) -> None:
+        """A paused machine is nobody's until it is used: where the client gives up, it stays."""
+        name = SandboxId(str(stream.request["machine"]))
+        machine = self._machines.get(name)
+        if machine is None:
+            machine = self._machines[name] = _passable(await self._provider.open(name))
+        await self._finish(stream, _facts((machine,)))
+
+    async def _hand_over(self, stream: Stream, made: tuple[Sandbox, ...]) -> None:
+        """Give machines to the client: they are ours, and are stopped, until the client's FIN."""
         async with contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(machine.stop)
-            if not isinstance(machine, Machine):
-                raise InputRefused(f"machines of {machine.facts.provider!r} cannot be passed on")
-            self._machines[machine.facts.id] = machine
-            undo.callback(self._machines.pop, machine.facts.id, None)
-            await stream.message({"answer": protocol.to_json(machine.facts)})
+            for machine in made:
+                undo.push_async_callback(machine.stop)
+            for machine in made:
+                self._machines[machine.facts.id] = _passable(machine)
+                undo.callback(self._machines.pop, machine.facts.id, None)
+            await stream.message({"answer": _facts(made)})
             while await stream.receive() is not None:
                 continue  # what a client sends here says nothing
             undo.pop_all()
-        await _finish(stream, {})
+        await self._finish(stream, {})
+
+    async def _pause(self, stream: Stream) -> None:
+        await self._machine(stream).pause()
+        await self._finish(stream, {})
+
+    async def _resume(self, stream: Stream) -> None:
+        await self._machine(stream).resume()
+        await self._finish(stream, {})
+
+    async def _snapshot(self, stream: Stream) -> None:
+        made = await self._machine(stream).snapshot(str(stream.request["name"]))
+        await self._finish(stream, protocol.to_json(made))
 
     async def _destroy(self, stream: Stream) -> None:
-        machine = self._machines.pop(str(stream.request["machine"]), None)
+        machine = self._machines.get(str(stream.request["machine"]))
         if machine is not None:
             await machine.stop()
-        await _finish(stream, {})
+            await self._states.tell()
+            self._machines.pop(machine.facts.id, None)
+        await self._finish(stream, {})
 
     async def _relay(self, stream: Stream) -> None:
         """Be a client's line to one machine's agent, for one call."""
@@ -115,8 +164,9 @@ class Worker:
             request = stream.request["request"]
             if not isinstance(request, dict) or request.get("verb") in protocol.LIFE_VERBS:
                 raise InputRefused("this is not asked of a machine's agent through a worker")
-            await _pass_on(stream, machine.line, request)
+            await pass_on(stream, machine.line, request, self._states.tell)
         except ForgeError as error:
+            await self._states.tell()
             stream.reset(protocol.OWN + error.code, error.message)
 
     def _machine(self, stream: Stream) -> Machine:
@@ -124,6 +174,30 @@ class Worker:
         if name not in self._machines:
             raise SandboxStopped(f"there is no machine {protocol.printable(name, 40)!r} here")
         return self._machines[name]
+
+    # -- the provider ------------------------------------------------------------------------------
+
+    async def _probe(self, stream: Stream) -> None:
+        verdict = await self._provider.probe(fresh=stream.request.get("fresh") is True)
+        await self._finish(stream, protocol.to_json(verdict))
+
+    async def _list(self, stream: Stream) -> None:
+        found = [protocol.to_json(each) for each in await self._provider.list()]
+        await self._finish(stream, {"machines": found})
+
+    async def _remove(self, stream: Stream) -> None:
+        name = SandboxId(str(stream.request["machine"]))
+        await self._provider.remove(name)
+        self._machines.pop(name, None)
+        await self._finish(stream, {})
+
+    async def _snapshots(self, stream: Stream) -> None:
+        found = [protocol.to_json(each) for each in await self._provider.snapshots()]
+        await self._finish(stream, {"snapshots": found})
+
+    async def _remove_snapshot(self, stream: Stream) -> None:
+        await self._provider.remove_snapshot(str(stream.request["name"]))
+        await self._finish(stream, {})
 
 
 @contextlib.asynccontextmanager
@@ -142,76 +216,20 @@ async def _until_given_up(stream: Stream) -> AsyncIterator[None]:
         raise failures.exceptions[0] from None
 
 
-async def _finish(stream: Stream, answer: dict[str, Any]) -> None:
-    await stream.message({"answer": answer}, fin=True)
+def _passable(machine: Sandbox) -> Machine:
+    if not isinstance(machine, Lined):
+        raise InputRefused(f"machines of {machine.facts.provider!r} cannot be passed on")
+    return cast("Machine", machine)
+
+
+def _facts(machines: Iterable[Sandbox]) -> dict[str, Any]:
+    return {"machines": [protocol.to_json(each.facts) for each in machines]}
 
 
 def _as_ours(error: Exception) -> ForgeError:
     if isinstance(error, ForgeError):
         return error
     return InputRefused(f"the worker was asked what it cannot make sense of: {error!r:.200}")
-
-
-async def _pass_on(stream: Stream, line: Line, request: dict[str, Any]) -> None:
-    """Carry one call: everything from the client to the machine, and back.
-
-    Raises:
-        ForgeError: the line's error, where the call could not be carried to its end.
-    """
-    inner = await line.open(request, fin=False)
-    try:
-        async with asyncio.TaskGroup() as both:
-            upward = both.create_task(_upward(stream, inner))
-            await _downward(inner, stream, line)
-            upward.cancel()
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    finally:
-        inner.reset("cancelled", "the client gave up")
-
-
-async def _upward(stream: Stream, inner: Stream) -> None:
-    while (item := await stream.receive()) is not None:
-        # A machine that takes no more says why on its way down.
-        with contextlib.suppress(StreamReset, ChannelClosed):
-            if await _copy(item, inner):
-                return
-    with contextlib.suppress(StreamReset, ChannelClosed):
-        await inner.finish()
-
-
-async def _downward(inner: Stream, stream: Stream, line: Line) -> None:
-    while True:
-        try:
-            item = await inner.receive()
-        except StreamReset as reset:
-            # A machine's own code must not pass for ours.
-            code = "refused" if reset.code.startswith(protocol.OWN) else reset.code
-            stream.reset(code, reset.message)
-            return
-        except ChannelClosed as error:
-            raise line.gone() from error
-        if item is None:
-            await stream.finish()
-            return
-        if isinstance(item, Data) and not item.data and not item.fin:
-            raise line.violated("an empty piece")
-        try:
-            if await _copy(item, stream):
-                return
-        except ValueError as error:  # an agent writes JSON as we do: its messages fit as they did
-            raise line.violated(f"a message that cannot be passed on: {error}") from error
-
-
-async def _copy(item: Data | Message, to: Stream) -> bool:
-    """Send on what was received; returns whether that ended the direction."""
-    if isinstance(item, Message):
-        await to.message(item.value, fin=item.fin)
-    else:
-        await to.send(item.lane, item.data)
-        if item.fin:
-            await to.finish()
-    return item.fin
 
 
 # -- standard input and output ---------------------------------------------------------------------
