@@ -62,7 +62,7 @@ class WorkerProvider:
         self._environment = environment
         self._notify = notify
         self._tasks = tasks
-        self._machines: set[WorkerSandbox] = set()
+        self._machines: dict[str, WorkerSandbox] = {}
         self._connecting: asyncio.Future[WorkerLine] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -101,6 +101,8 @@ class WorkerProvider:
 
     async def open(self, sandbox_id: SandboxId) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.open`."""
+        if sandbox_id in self._machines:
+            return self._machines[sandbox_id]
         worker = await self._worker()
         answer = await worker.ask({"verb": "open", "machine": sandbox_id}, deadlines.SAVE_S)
         there = worker.checked(tuple[SandboxFacts, ...], answer.get("machines"))
@@ -114,6 +116,10 @@ class WorkerProvider:
         """See `forge.sandbox.base.SandboxProvider.remove`."""
         worker = await self._worker()
         await worker.ask({"verb": "remove", "machine": sandbox_id}, deadlines.STOP_S)
+        machine = self._machines.get(sandbox_id)
+        if machine is not None:
+            machine.line.close()
+            self.forget(machine)
 
     async def snapshots(self) -> tuple[Snapshot, ...]:
         """See `forge.sandbox.base.SandboxProvider.snapshots`."""
@@ -132,7 +138,7 @@ class WorkerProvider:
 
     async def close(self) -> None:
         """See `forge.sandbox.base.SandboxProvider.close`."""
-        for machine in tuple(self._machines):
+        for machine in self._machines.values():
             machine.line.close()
         self._machines.clear()
         keeping, connecting = self._keeping, self._connecting
@@ -146,7 +152,7 @@ class WorkerProvider:
 
     def forget(self, machine: WorkerSandbox) -> None:
         """A machine is gone."""
-        self._machines.discard(machine)
+        self._machines.pop(machine.facts.id, None)
 
     def give_up(self, machine: WorkerSandbox) -> None:
         """Have a machine destroyed by the worker without waiting for it."""
@@ -157,14 +163,14 @@ class WorkerProvider:
             except ForgeError as error:
                 self._notify(f"A broken machine may be left at the worker: {error.message}")
 
-        if machine in self._machines:
+        if machine.facts.id in self._machines:
             self._tasks.create_task(destroying())
 
     def _keep_machine(
         self, worker: WorkerLine, facts: SandboxFacts, took_ms: float
     ) -> WorkerSandbox:
         machine = WorkerSandbox(self, worker, replace(facts, provider=NAME, create_ms=took_ms))
-        self._machines.add(machine)
+        self._machines[facts.id] = machine
         return machine
 
     async def _worker(self) -> WorkerLine:
