@@ -31,7 +31,7 @@ async def test_every_verb_of_a_worker_has_its_row():
 def test_every_deadline_is_as_the_page_says():
     """All but the moment in which a worker's last words are waited for."""
     said = [row[1] for row in rows("Deadlines") if row[1].isdigit()]
-    names = ("CONNECT_S", "PROBE_S", "CREATE_S", "STOP_S", "CLOSE_S")
+    names = ("CONNECT_S", "PROBE_S", "CREATE_S", "CREATE_S", "SAVE_S", "STOP_S", "CLOSE_S")
     assert said == [f"{getattr(deadlines, name):.0f}" for name in names]
 
 

@@ -1,5 +1,6 @@
 """`forge microvm …`: machines for people and scripts, and the worker that another Forge drives."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,12 +9,16 @@ from forge.cli.doing import Json, do
 
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
+    from forge.cli.oneshot import Do
     from forge.cli.render import Screen
     from forge.settings import Settings
 
 microvm = typer.Typer(
     help="Use machines by hand, and find out what this host can do.", no_args_is_help=True
 )
+
+
+Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="A machine's id.")]
 
 
 @microvm.command("probe")
@@ -31,6 +36,129 @@ def microvm_probe(
     do(command)
 
 
+@microvm.command("create")
+def microvm_create(
+    template: Annotated[
+        str, typer.Option(metavar="NAME", help="A template's or a snapshot's name.")
+    ] = "",
+) -> None:
+    """Make a machine and leave it paused; prints its id and facts."""
+    from forge.cli import oneshot
+
+    _one(oneshot.create(template))
+
+
+@microvm.command("exec", context_settings={"allow_interspersed_args": False})
+def microvm_exec(  # noqa: PLR0913 - one argument per option of the command
+    machine: Machine,
+    argv: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="The program and words.")],
+    cwd: Annotated[str, typer.Option(metavar="PATH", help="Where it starts.")] = ".",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable; may be repeated.")
+    ] = None,
+    root: Annotated[bool, typer.Option("--root", help="Run it as root of the machine.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="End it after this.")
+    ] = 60.0,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Give it our standard input.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a command in a machine; its output is ours, and its exit code too."""
+    from forge.cli import oneshot
+
+    order = oneshot.Order(tuple(argv), cwd, tuple(env or ()), root, timeout, stdin, json)
+    _one(oneshot.execute(machine, order))
+
+
+@microvm.command("write")
+def microvm_write(
+    machine: Machine,
+    path: Annotated[str, typer.Argument(help="The file in the machine.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Else standard input.")
+    ] = None,
+) -> None:
+    """Write a file in a machine, whole or not at all."""
+    from forge.cli import oneshot
+
+    _one(oneshot.write(machine, path, source))
+
+
+@microvm.command("read")
+def microvm_read(
+    machine: Machine, path: Annotated[str, typer.Argument(help="The file in the machine.")]
+) -> None:
+    """Print a machine's file, its bytes as they are."""
+    from forge.cli import oneshot
+
+    _one(oneshot.read(machine, path))
+
+
+@microvm.command("list")
+def microvm_list(
+    machine: Annotated[
+        str, typer.Argument(metavar="[MACHINE]", help="A machine's id; without one, all machines.")
+    ] = "",
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="A folder of the machine.")] = ".",
+    depth: Annotated[int, typer.Option(min=1, metavar="N", help="How many levels.")] = 1,
+) -> None:
+    """List the machines there are, or a folder of one."""
+    from forge.cli import oneshot
+
+    _one(oneshot.list_files(machine, path, depth) if machine else oneshot.list_machines)
+
+
+@microvm.command("pause")
+def microvm_pause(machine: Machine) -> None:
+    """See that a machine is paused, and whole."""
+    from forge.cli import oneshot
+
+    _one(oneshot.pause(machine))
+
+
+@microvm.command("resume")
+def microvm_resume(
+    machine: Machine,
+    for_s: Annotated[
+        float, typer.Option("--for", min=0, metavar="SECONDS", help="Then it is paused again.")
+    ] = 0.0,
+) -> None:
+    """Have a machine run for a while, so that its background processes go on."""
+    from forge.cli import oneshot
+
+    _one(oneshot.resume(machine, for_s))
+
+
+@microvm.command("fork")
+def microvm_fork(
+    machine: Machine,
+    count: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many copies.")] = 1,
+) -> None:
+    """Copy a machine, memory and all, and leave every copy paused; prints their ids."""
+    from forge.cli import oneshot
+
+    _one(oneshot.fork(machine, count))
+
+
+@microvm.command("snapshot")
+def microvm_snapshot(
+    machine: Machine,
+    name: Annotated[str, typer.Argument(help="What `create --template` will call it.")],
+) -> None:
+    """Keep what a machine is now under a name that machines can be made from."""
+    from forge.cli import oneshot
+
+    _one(oneshot.snapshot(machine, name))
+
+
+@microvm.command("destroy")
+def microvm_destroy(machine: Machine) -> None:
+    """Remove a machine and everything in it."""
+    from forge.cli import oneshot
+
+    _one(oneshot.destroy(machine))
+
+
 @microvm.command("serve")
 def microvm_serve() -> None:
     """Be a worker on standard input and output: another Forge starts this and uses its machines."""
@@ -39,5 +167,14 @@ def microvm_serve() -> None:
         from forge.cli.serving import serve
 
         return await serve(settings, screen)
+
+    do(command)
+
+
+def _one(wanted: "Do") -> None:
+    async def command(settings: "Settings", screen: "Screen") -> "Exit | int":
+        from forge.cli.oneshot import with_machines
+
+        return await with_machines(settings, screen, wanted)
 
     do(command)
