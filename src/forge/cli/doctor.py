@@ -1,4 +1,4 @@
-"""`forge microvm probe`: what this host can do, in plain words, and what to change."""
+"""`forge microvm probe`: what this host can do, has and lacks, in plain words."""
 
 import asyncio
 import json
@@ -8,7 +8,9 @@ from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.render import Screen
 from forge.cli.stopping import stopping
+from forge.errors import ForgeError
 from forge.sandbox.base import Probe
+from forge.sandbox.doctor import Check, Costs, costs, examine
 from forge.settings import Settings
 from forge.wiring import open_machines
 
@@ -30,24 +32,68 @@ _NONE_ADVICE = (
 )
 
 
+_MARKS = {"good": ("✓", "green"), "weak": ("•", "yellow"), "bad": ("✗", "bold red")}
+
+
 async def probe(settings: Settings, screen: Screen, *, fresh: bool, as_json: bool) -> Exit:
-    """Say which accelerator boots a guest here; host-unfit where none does."""
+    """Say what this host can do and lacks; host-unfit where no machine runs."""
+    checks: tuple[Check, ...] = ()
+    if settings.sandbox != "worker":  # whose host is another: it is examined there
+        checks = await asyncio.to_thread(examine, settings.home, settings.memory_mib)
     with stopping(screen.notice) as stop:
         try:
-            async with open_machines(settings, screen.notice) as machines:
-                verdict = await machines.prepare(screen.building)
-                if fresh and verdict.cached:
-                    screen.notice("Trying every accelerator again (5 to 70 seconds) …")
-                    verdict = await machines.provider.probe(fresh=True)
+            verdict = await _verdict(settings, screen, fresh=fresh)
         except asyncio.CancelledError:
             if stop.asked is None:
                 raise
             return stop.asked
+        except ForgeError:
+            # Without a verdict the checks are what there is to go by.
+            if not as_json:
+                _print_checks(checks, screen)
+            raise
+    spent = costs(settings.home, settings.memory_mib, settings.disk_mib) if checks else None
     if as_json:
-        screen.raw_json(json.dumps(asdict(verdict)))
+        said = {"checks": [asdict(each) for each in checks], "costs": spent and asdict(spent)}
+        screen.raw_json(json.dumps({**asdict(verdict), **said}))
     else:
         _print(verdict, screen)
-    return Exit.DONE if verdict.accelerator else Exit.HOST
+        _print_checks(checks, screen)
+        _print_costs(spent, screen)
+    unfit = verdict.accelerator is None or any(each.verdict == "bad" for each in checks)
+    return Exit.HOST if unfit else Exit.DONE
+
+
+async def _verdict(settings: Settings, screen: Screen, *, fresh: bool) -> Probe:
+    async with open_machines(settings, screen.notice) as machines:
+        verdict = await machines.prepare(screen.building)
+        if fresh and verdict.cached:
+            screen.notice("Trying every accelerator again (5 to 70 seconds) …")
+            verdict = await machines.provider.probe(fresh=True)
+    return verdict
+
+
+def _print_checks(checks: tuple[Check, ...], screen: Screen) -> None:
+    for check in checks:
+        mark, style = _MARKS[check.verdict]
+        screen.line(f"  {mark} {check.name}: {check.found}", style)
+        if check.advice:
+            screen.line(f"      {check.advice}")
+
+
+def _print_costs(spent: Costs | None, screen: Screen) -> None:
+    if spent is None:
+        screen.line(
+            "That is the worker's host. What it has and lacks: run `forge microvm probe` there."
+        )
+        return
+    screen.line(
+        f"On disk: images {words.size(spent.images)}, templates {words.size(spent.templates)}. "
+        f"Each machine: at most {words.size(spent.machine_memory)} of memory (about 25 MiB of its "
+        f"own while idle; the rest is shared or not yet used) and {words.size(spent.machine_disk)} "
+        "of disk.",
+        "dim",
+    )
 
 
 def _print(verdict: Probe, screen: Screen) -> None:
