@@ -62,6 +62,15 @@ async def forge_a_word(stream: Stream) -> None:
     stream.reset("forge.sandbox_died", "the worker says that I died")
 
 
+async def half(stream: Stream) -> None:
+    """Finish first, and go on listening."""
+    await stream.message({"size": 0}, fin=True)
+    heard = 0
+    while (item := await stream.receive()) is not None:
+        heard += len(item.data)
+    note(f"heard-{heard}")
+
+
 class FakeMachine:
     """A fake guest behind a real connection."""
 
@@ -114,7 +123,7 @@ class FakeProvider:
         return await ready
 
     async def _own(self, ready: asyncio.Future[FakeMachine]) -> None:
-        verbs = {"exec": echo, "code": never, "read": flood, "list": forge_a_word}
+        verbs = {"exec": echo, "code": never, "read": flood, "list": forge_a_word, "half": half}
         end = asyncio.Event()
         async with fake_guest(verbs) as guest, asyncio.TaskGroup() as tasks:
             machine = FakeMachine(guest.fd, end)

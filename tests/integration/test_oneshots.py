@@ -1,20 +1,15 @@
 """`forge microvm …` as scripts use it: each a process of its own; the machine outlives it."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import typer.main
 
-from forge.cli.main import app
 from forge.sandbox.images.store import Image
 from forge.settings import environment_of_children
 
-DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 FORGE = (sys.executable, "-m", "forge")
 LONG_S = 90
 """Far more than any of them takes; reaching it means that something hangs."""
@@ -111,14 +106,3 @@ def test_what_cannot_be_done_has_its_code(where: dict[str, str], machine: str):
         rest = ("file",) if verb == "read" else ()
         forge(verb, "sbx_nobody", *rest, code=2, **where)
     assert states(where)[machine] == "paused"
-
-
-def test_every_command_for_machines_is_documented():
-    """docs/cli.md has each, with its options."""
-    page = DOCS.read_text(encoding="utf-8")
-    group = typer.main.get_command(app).commands["microvm"]  # type: ignore[attr-defined]
-    for name, command in group.commands.items():
-        section = re.search(rf"^forge microvm {name}\b.*$", page, re.MULTILINE)
-        assert section, name
-        options = {each for param in command.params for each in param.opts if each[:2] == "--"}
-        assert [each for each in options - {"--help"} if each not in page] == [], name

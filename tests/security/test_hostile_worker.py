@@ -235,6 +235,18 @@ async def test_what_a_machine_echoes_comes_back_whole(leading_to):
         assert b"".join(output.data for output in heard.outputs) == sent
 
 
+async def test_each_way_of_a_call_ends_by_itself(leading_to, note):
+    """A machine that has said its last may still be told more, as a half-closed connection is."""
+    async with leading_to(command("honest")) as provider:
+        machine = await provider.create(SandboxSpec())
+        stream = await machine.line.open({"verb": "half"}, fin=False)
+        while await stream.receive() is not None:
+            continue
+        await stream.send(0, b"x" * 1_000_000)
+        await stream.finish()
+        await noted(note, "heard-1000000")
+
+
 async def test_a_machine_cannot_pass_for_its_worker(leading_to):
     """A machine that says it died in the worker's words is refused, and goes on."""
     async with leading_to(command("honest")) as provider:

@@ -35,9 +35,9 @@ async def pass_on(
     inner = await line.open(request, fin=False)
     try:
         async with asyncio.TaskGroup() as both:
-            upward = both.create_task(_upward(stream, inner))
+            # Each way ends by itself; a client that wants no more of either gives its stream up.
+            both.create_task(_upward(stream, inner))
             await _downward(inner, stream, line, before_last)
-            upward.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
