@@ -13,9 +13,10 @@ SYSTEM := .tools/system.stamp
 PYTHON := .venv/forge.stamp
 
 .PHONY: help setup run demo test check fmt image bench clean
+.PHONY: microvm-setup-linux microvm-setup-macos microvm-setup-windows
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 30
 
 setup: $(PYTHON) ## Install what Forge needs: system packages, then Python's
 	@:
@@ -37,6 +38,15 @@ demo: setup ## Show a machine's whole life, step by step, with times
 
 image: setup ## Build what machines boot from, where it is missing
 	@exec $(BIN)/forge image build
+
+microvm-setup-linux: ## Make this Linux a host for machines, its own or another Forge's
+	@scripts/linux/setup.sh
+
+microvm-setup-macos: ## On a Mac: make a Linux with Lima that is (not verified on hardware)
+	@scripts/macos/setup.sh
+
+microvm-setup-windows: ## On Windows: make a WSL2 distribution that is (not verified on hardware)
+	@powershell.exe -ExecutionPolicy Bypass -File scripts/windows/setup.ps1
 
 test: check image ## Set everything up, then run every check and test
 	@$(BIN)/pytest -q

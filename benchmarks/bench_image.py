@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from forge.sandbox.images.build import Progress, build
+from forge.sandbox.images.stock import guest_folder, recipes_folder
 from forge.sandbox.images.store import Image, ImageStore
-from forge.wiring import guest_folder, recipes_folder
 
 
 def _report(name: str, value: float, unit: str, n: int = 1) -> None:

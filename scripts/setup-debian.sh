@@ -1,13 +1,18 @@
 #!/bin/sh
 # Installs what Forge needs on Debian (12 or later): the programs that build images and run machines,
 # and uv in `.tools/`, where the Makefile looks for it. Says what it does, asks nothing, and does
-# nothing that is already done. On another system it says what to install and ends with code 3.
+# nothing that is already done. On another system it says what to install and ends with code 3. With
+# --dry-run it says what it would do, and does nothing.
 set -eu
 
 UV_VERSION=0.13.9
 
-PACKAGES="ca-certificates e2fsprogs git mmdebstrap python3 python3-venv qemu-system-x86 \
-squashfs-tools uidmap util-linux"
+# openssh-server is for the tests, which start an sshd of their own; see mask_sshd.
+PACKAGES="ca-certificates e2fsprogs git mmdebstrap openssh-client openssh-server python3 \
+python3-venv qemu-system-x86 shellcheck squashfs-tools uidmap util-linux"
+
+DRY_RUN=""
+[ "${1:-}" != --dry-run ] || DRY_RUN=yes
 
 say() {
     printf 'setup: %s\n' "$*"
@@ -35,7 +40,7 @@ install_packages() {
         return
     fi
     become_root=""
-    if [ "$(id -u)" -ne 0 ]; then
+    if [ "$(id -u)" -ne 0 ] && [ -z "$DRY_RUN" ]; then
         if ! command -v sudo > /dev/null; then
             say "these packages are missing, and installing them needs root. Run, as root:"
             say "  apt-get update && apt-get install --no-install-recommends$missing"
@@ -43,6 +48,11 @@ install_packages() {
         fi
         become_root="sudo"
     fi
+    if [ -n "$DRY_RUN" ]; then
+        say "would install Debian packages:$missing"
+        return
+    fi
+    case "$missing" in *openssh-server*) mask_sshd ;; esac
     say "installing Debian packages:$missing"
     # shellcheck disable=SC2086  # a list of words, on purpose
     $become_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
@@ -51,11 +61,23 @@ install_packages() {
         apt-get install -q -y --no-install-recommends $missing
 }
 
+# Debian starts a server as it installs it. Nobody asked for a way into this computer, so the service
+# is masked first, and stays so until its owner wants it.
+mask_sshd() {
+    [ -d /etc/systemd/system ] || return 0
+    say "masking the system's ssh service: only tests use sshd (undo: systemctl unmask ssh)"
+    for unit in ssh.service ssh.socket; do
+        [ -e "/etc/systemd/system/$unit" ] || $become_root ln -s /dev/null "/etc/systemd/system/$unit"
+    done
+}
+
 install_uv() {
     if [ -x .tools/bin/uv ]; then
         say "uv is in .tools already ($(.tools/bin/uv --version))"
     elif command -v uv > /dev/null; then
         say "uv is on your PATH already ($(uv --version))"
+    elif [ -n "$DRY_RUN" ]; then
+        say "would install uv $UV_VERSION into .tools"
     else
         say "installing uv $UV_VERSION into .tools"
         python3 -m venv .tools
@@ -74,7 +96,9 @@ check_namespaces() {
 }
 
 cd "$(dirname "$0")/.."
-command -v apt-get > /dev/null && command -v dpkg-query > /dev/null || elsewhere
+if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
+    elsewhere
+fi
 install_packages
 install_uv
 check_namespaces

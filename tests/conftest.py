@@ -7,9 +7,9 @@ import pytest
 
 from forge.errors import ImageMissing, ProgramMissing
 from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
-from forge.wiring import Images
 
 FORGE_HOME = Path.home() / ".local/share/forge"
 """Where `forge image build` keeps the image, unless told otherwise."""

@@ -17,7 +17,9 @@ ledger, the command line and later the API use; it never changes once released.
     ├── HostUnfit
     │   ├── ProgramMissing
     │   ├── NoAccelerator
-    │   └── NoSpace
+    │   ├── NoSpace
+    │   ├── WorkerUnreachable
+    │   └── WorkerForeign
     ├── ImageError
     │   ├── ImageMissing
     │   └── ImageBuildFailed
@@ -174,6 +176,24 @@ class NoSpace(HostUnfit):
 
     code: ClassVar[str] = "no_space"
     default_hint: ClassVar[str] = "Free some space, or point FORGE_HOME at a larger disk."
+
+
+class WorkerUnreachable(HostUnfit):
+    """The command that leads to a worker did not lead to one."""
+
+    code: ClassVar[str] = "worker_unreachable"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = (
+        "Run the command of FORGE_WORKER by hand: it must print a line that begins with "
+        "`forge-worker`; docs/worker.md has examples."
+    )
+
+
+class WorkerForeign(HostUnfit):
+    """The worker is of a release of Forge that speaks otherwise."""
+
+    code: ClassVar[str] = "worker_foreign"
+    default_hint: ClassVar[str] = "Install the same release of Forge on both computers."
 
 
 class ImageError(ForgeError):
@@ -472,3 +492,15 @@ class LedgerUnwritable(LedgerError):
 
     code: ClassVar[str] = "ledger_unwritable"
     default_hint: ClassVar[str] = "Check that FORGE_HOME is writable and its disk has space."
+
+
+def of_code(code: str) -> type[ForgeError]:
+    """The class that a code names; `ForgeError` itself for one that none has."""
+    return _below(ForgeError).get(code, ForgeError)
+
+
+def _below(kind: type[ForgeError]) -> dict[str, type[ForgeError]]:
+    found = {kind.code: kind}
+    for each in kind.__subclasses__():
+        found |= _below(each)
+    return found

@@ -72,5 +72,6 @@ SANDBOXES = Table(
         "qemu": "forge.sandbox.qemu.provider:open_provider",
         "firecracker": "forge.sandbox.firecracker.provider:open_provider",
         "libkrun": "forge.sandbox.libkrun.provider:open_provider",
+        "worker": "forge.sandbox.worker.provider:open_provider",
     },
 )

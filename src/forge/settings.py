@@ -8,6 +8,7 @@ than none. Keys are secrets: they are never shown, not even in an error. Nothing
 
 import difflib
 import os
+import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -156,9 +157,17 @@ class Settings(BaseSettings):
     )
     sandbox: str = _setting(
         "FORGE_SANDBOX",
-        "Which provider makes the machines: `qemu`, `firecracker`, `libkrun` or a plug-in's.",
+        "Which provider makes the machines: `qemu`, `firecracker`, `libkrun`, `worker` or "
+        "a plug-in's.",
         "Empty: `qemu`.",
         default="qemu",
+    )
+    worker: str = _setting(
+        "FORGE_WORKER",
+        "The command that leads to a worker, where `FORGE_SANDBOX` is `worker`; quoted as in a "
+        "shell, which does not run it.",
+        "Empty: none, so the provider `worker` cannot be used.",
+        default="",
     )
     memory_mib: int = _setting(
         "FORGE_MEMORY_MIB",
@@ -184,6 +193,25 @@ class Settings(BaseSettings):
         ge=16,
         le=32768,
     )
+
+    @property
+    def worker_command(self) -> tuple[str, ...]:
+        """The words of the worker's command.
+
+        Raises:
+            SettingsInvalid: there is none, or its quotes are not closed.
+        """
+        try:
+            words = tuple(shlex.split(self.worker))
+        except ValueError as error:
+            raise SettingsInvalid(f"FORGE_WORKER cannot be used: {error}.") from error
+        if not words:
+            raise SettingsInvalid(
+                "FORGE_SANDBOX is `worker`, and FORGE_WORKER, the command to one, is not set.",
+                hint="Set it, for example to `ssh -T host forge microvm serve`; docs/worker.md "
+                "has more examples.",
+            )
+        return words
 
     @property
     def caps(self) -> Caps:
@@ -214,6 +242,14 @@ def read_settings() -> Settings:
         fault = error.errors(include_url=False, include_input=False)[0]
         name = str(fault["loc"][0])
         raise SettingsInvalid(f"{name} cannot be used: {_reason(fault['msg'])}.") from None
+
+
+def environment_of_children() -> dict[str, str]:
+    """What a program that Forge starts is given of the environment. Keys are none of its business;
+    and a worker that this very computer is must not look for one in its turn.
+    """
+    own = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "FORGE_SANDBOX", "FORGE_WORKER"}
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 def _reason(message: str) -> str:

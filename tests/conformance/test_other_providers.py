@@ -25,8 +25,8 @@ from forge.ids import SandboxId
 from forge.registry import SANDBOXES
 from forge.sandbox.base import Probe, Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.firecracker.provider import open_provider
+from forge.sandbox.images.stock import Images
 from forge.testing.sandbox_conformance import code, commands, files, life
-from forge.wiring import Images
 
 NAMES = ("firecracker", "libkrun")
 SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)

@@ -32,9 +32,9 @@ from forge.sandbox.firecracker.config import (
 )
 from forge.sandbox.firecracker.launch import Boot, Launched, launch, lay_out
 from forge.sandbox.firecracker.provider import open_provider
+from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
 from forge.sandbox.images.vmlinux import unpacked
-from forge.wiring import Images
 
 MEMORY_MIB = 128
 

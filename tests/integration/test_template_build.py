@@ -26,10 +26,10 @@ from forge.sandbox.images.oci.container import Builder
 from forge.sandbox.images.oci.shelf import Made
 from forge.sandbox.images.oci.source import find_source
 from forge.sandbox.images.process import Programs
+from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import ImageStore
 from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
-from forge.wiring import Images
 from layouts import busybox_layer, layer, write_layout
 
 HERE = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ from pathlib import Path
 from forge.sandbox.images.config import TemplateConfig
 from forge.sandbox.images.oci.build import Order
 from forge.sandbox.images.oci.source import find_source
-from forge.wiring import Images
+from forge.sandbox.images.stock import Images
 
 home, source = map(Path, sys.argv[1:])
 order = Order("mine", find_source(str(source), Path.cwd()), TemplateConfig())

@@ -83,11 +83,11 @@ def test_every_command_that_a_page_names_exists():
     group = typer.main.get_command(app)
     commands = set(group.commands)  # type: ignore[attr-defined]  # the app is a group
     makefile = (house.ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page, text in house.pages().items():
         said = set(re.findall(r"(?:^|`|bin/)forge ([a-z]+)", text, re.MULTILINE))
         assert said <= commands, house.name(page)
-        made = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
+        made = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
         assert made <= targets, house.name(page)
 
 

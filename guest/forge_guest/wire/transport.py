@@ -1,4 +1,4 @@
-"""Any file descriptor as a byte transport: a host's socket, a guest's serial port."""
+"""Any file descriptor as a byte transport: a host's socket, a guest's serial port, two pipes."""
 
 import asyncio
 import os
@@ -12,11 +12,14 @@ class FdTransport:
 
     Args:
         fd: the descriptor; closed by `close`.
+        out: another one for writing, where `fd` is for reading alone; closed too.
     """
 
-    def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
+    def __init__(self, fd: int, out: int | None = None) -> None:
         self._fd = fd
+        self._out = fd if out is None else out
+        for each in (self._fd, self._out):
+            os.set_blocking(each, False)
         self._loop = asyncio.get_running_loop()
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
@@ -42,7 +45,7 @@ class FdTransport:
             data = data[self._try(data) :]
         if data:
             self._pending += data
-            self._loop.add_writer(self._fd, self._flush)
+            self._loop.add_writer(self._out, self._flush)
             if len(self._pending) > _HIGH_WATER:
                 self._writable.clear()
 
@@ -60,9 +63,10 @@ class FdTransport:
         """Give the descriptor back; calling it again does nothing."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            self._loop.remove_writer(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+            self._loop.remove_writer(self._out)
+            for each in {self._fd, self._out}:
+                os.close(each)
+            self._fd = self._out = -1
             self._pending.clear()
             self._readable.set()
             self._writable.set()
@@ -70,7 +74,7 @@ class FdTransport:
     def _flush(self) -> None:
         del self._pending[: self._try(bytes(self._pending[: 4 * _READ]))]
         if not self._pending:
-            self._loop.remove_writer(self._fd)
+            self._loop.remove_writer(self._out)
         if len(self._pending) <= _HIGH_WATER:
             self._writable.set()
 
@@ -78,7 +82,7 @@ class FdTransport:
         if not data or self._fd < 0:
             return len(data)
         try:
-            return os.write(self._fd, data)
+            return os.write(self._out, data)
         except BlockingIOError:
             return 0
         except ConnectionError:

@@ -23,7 +23,7 @@ LOG = logging.getLogger("forge.cli")
 _LOG_BYTES = 2_000_000
 
 
-def answered(command: Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]) -> Exit:
+def answered(command: Callable[[Settings, Screen], Coroutine[Any, Any, Exit | int]]) -> int:
     """Carry out a command and return its exit code, whatever happens."""
     screen, log = Screen(), Path()
     try:

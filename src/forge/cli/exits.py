@@ -17,6 +17,7 @@ from forge.errors import (
     SandboxError,
     TemplateError,
     TemplateNotReady,
+    of_code,
 )
 from forge.events import RunFinished
 
@@ -64,12 +65,4 @@ def of_run(finished: RunFinished) -> Exit:
         return Exit.INTERRUPTED
     if finished.error is None:
         return Exit.FAILED
-    known = _by_code(ForgeError)
-    return of_error(known.get(finished.error.code, ForgeError))
-
-
-def _by_code(base: type[ForgeError]) -> dict[str, type[ForgeError]]:
-    found = {base.code: base}
-    for kind in base.__subclasses__():
-        found |= _by_code(kind)
-    return found
+    return of_error(of_code(finished.error.code))

@@ -7,8 +7,8 @@ from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.render import Screen
 from forge.cli.stopping import stopping
+from forge.sandbox.images.stock import Images
 from forge.settings import Settings
-from forge.wiring import Images
 
 
 async def build_image(settings: Settings, screen: Screen, name: str, *, verify: bool) -> Exit:

@@ -6,19 +6,20 @@ printed in words; one that nobody foresaw is one line and a log file, and never 
 """
 
 import sys
-from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from forge.cli.doing import Json, do
+from forge.cli.microvm import microvm
+from forge.cli.templates import template
 
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
     from forge.cli.render import Screen
     from forge.settings import Settings
-
-Command = Callable[["Settings", "Screen"], Coroutine[Any, Any, "Exit"]]
 
 app = typer.Typer(
     name="forge",
@@ -31,18 +32,12 @@ app = typer.Typer(
 )
 runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
 image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
-template = typer.Typer(help="Make templates of your own for machines.", no_args_is_help=True)
-microvm = typer.Typer(help="Find out what this host can do.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(template, name="template")
 app.add_typer(microvm, name="microvm")
 
 _MODEL = "The model to ask: provider:model, a provider, or auto."
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -127,7 +122,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         )
         return await carry_out(settings, order, screen)
 
-    _do(command)
+    do(command)
 
 
 @app.command()
@@ -141,7 +136,7 @@ def chat(
 
         return await talk(settings, model, screen)
 
-    _do(command)
+    do(command)
 
 
 @app.command()
@@ -153,7 +148,7 @@ def demo() -> None:
 
         return await show(settings, screen)
 
-    _do(command)
+    do(command)
 
 
 @runs.command("list")
@@ -168,7 +163,7 @@ def runs_list(
 
         return await list_runs(settings, screen, limit, as_json=json)
 
-    _do(command)
+    do(command)
 
 
 @runs.command("show")
@@ -185,7 +180,7 @@ def runs_show(
 
         return await show_run(settings, screen, run_id, as_json=json)
 
-    _do(command)
+    do(command)
 
 
 @image.command("build")
@@ -200,7 +195,7 @@ def image_build(
 
         return await build_image(settings, screen, name, verify=verify)
 
-    _do(command)
+    do(command)
 
 
 @image.command("list")
@@ -212,138 +207,7 @@ def image_list() -> None:
 
         return await list_images(settings, screen)
 
-    _do(command)
-
-
-@template.command("build")
-def template_build(  # noqa: PLR0913 - one argument per option of the command
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A Dockerfile or its folder, an OCI layout (FOLDER or FOLDER:TAG), or the name of "
-            "an image."
-        ),
-    ] = ".",
-    memory: Annotated[
-        int, typer.Option(min=256, max=65536, metavar="MIB", help="Memory of its machines.")
-    ] = 1024,
-    disk: Annotated[
-        int, typer.Option(min=64, max=65536, metavar="MIB", help="What they may write.")
-    ] = 1024,
-    start: Annotated[
-        str, typer.Option(metavar="COMMAND", help="Runs in the background of every machine.")
-    ] = "",
-    ready: Annotated[
-        str, typer.Option(metavar="COMMAND", help="Asked until it succeeds, before it is saved.")
-    ] = "",
-    ready_deadline: Annotated[
-        float, typer.Option(min=0.1, max=600, metavar="SECONDS", help="How long it is asked.")
-    ] = 60.0,
-    as_root: Annotated[
-        bool, typer.Option("--as-root", help="Run the start command and ready check as root.")
-    ] = False,
-    preload: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODULE", help="A Python module to load; may be repeated."),
-    ] = None,
-    network: Annotated[
-        bool, typer.Option("--network", help="Let RUN lines use this host's network.")
-    ] = False,
-) -> None:
-    """Make a template from a Dockerfile or an OCI image, and see that its machines work."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.template import build_template, order
-
-        warming = {"start": start, "ready": ready, "ready_deadline_s": ready_deadline}
-        config = {
-            "sizes": {"memory_mib": memory, "disk_mib": disk},
-            "warming": {**warming, "as_root": as_root},
-            "preload": preload or [],
-        }
-        wanted = order(name, source, config, network=network)
-        return await build_template(settings, screen, wanted)
-
-    _do(command)
-
-
-@template.command("list")
-def template_list(json: Json = False) -> None:
-    """List every template: those that come with Forge, and your own."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.template import list_templates
-
-        return await list_templates(settings, screen, as_json=json)
-
-    _do(command)
-
-
-@template.command("show")
-def template_show(
-    name: Annotated[str, typer.Argument(help="One of your own templates.")], json: Json = False
-) -> None:
-    """Show what a template of your own was made from, and how its machines run."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.template import show_template
-
-        return await show_template(settings, screen, name, as_json=json)
-
-    _do(command)
-
-
-@template.command("remove")
-def template_remove(
-    name: Annotated[str, typer.Argument(help="One of your own templates.")],
-) -> None:
-    """Forget a template of your own; machines that run are not disturbed."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.template import remove_template
-
-        return await remove_template(settings, screen, name)
-
-    _do(command)
-
-
-@template.command("gc")
-def template_gc() -> None:
-    """Free the space of what no template needs any more."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.template import collect
-
-        return await collect(settings, screen)
-
-    _do(command)
-
-
-@microvm.command("probe")
-def microvm_probe(
-    fresh: Annotated[bool, typer.Option("--fresh", help="Try again; believe no cache.")] = False,
-    json: Json = False,
-) -> None:
-    """Say which accelerator works here, why others do not, and what to change."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.microvm import probe
-
-        return await probe(settings, screen, fresh=fresh, as_json=json)
-
-    _do(command)
-
-
-def _do(command: Command) -> None:
-    """Carry out a command with the settings and a screen, and end with its exit code.
-
-    Raises:
-        Exit: always, with the command's code.
-    """
-    from forge.cli.answers import answered
-
-    raise typer.Exit(answered(command))
+    do(command)
 
 
 def main() -> None:

@@ -1,75 +1,178 @@
-"""`forge microvm probe`: what this host can do, in plain words, and what to change."""
+"""`forge microvm …`: machines for people and scripts, and the worker that another Forge drives."""
 
-import asyncio
-import json
-from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from forge.cli import words
-from forge.cli.exits import Exit
-from forge.cli.render import Screen
-from forge.cli.stopping import stopping
-from forge.sandbox.base import Probe
-from forge.settings import Settings
-from forge.wiring import open_machines
+import typer
 
-_MEANINGS = {
-    "kvm": "Machines run at nearly the speed of this computer.",
-    "hvf": "Machines run at nearly the speed of this computer.",
-    "tcg": "Machines run in software emulation: everything works and each has a kernel of its own, "
-    "but computing takes several times as long, and QEMU's project vouches for its walls only "
-    "under KVM. What stands behind them here is in docs/threat-model.md.",
-}
-_KVM_ADVICE = (
-    "For speed, give this host a working /dev/kvm: on hardware enable virtualisation in the "
-    "firmware; in a virtual machine enable nested virtualisation at its host. Then run "
-    "`forge microvm probe --fresh`."
+from forge.cli.doing import Json, do
+
+if TYPE_CHECKING:
+    from forge.cli.exits import Exit
+    from forge.cli.oneshot import Do
+    from forge.cli.render import Screen
+    from forge.settings import Settings
+
+microvm = typer.Typer(
+    help="Use machines by hand, and find out what this host can do.", no_args_is_help=True
 )
-_NONE_ADVICE = (
-    "Nothing can run here until that is mended. Update QEMU, see that this host has 1 GiB of free "
-    "memory, then run `forge microvm probe --fresh`."
-)
-_OTHERS_ADVICE = (
-    "This provider needs a /dev/kvm that truly runs guests. Give this host one, or choose QEMU, "
-    "which runs everywhere: leave FORGE_SANDBOX unset (docs/providers.md)."
-)
+Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="A machine's id.")]
 
 
-async def probe(settings: Settings, screen: Screen, *, fresh: bool, as_json: bool) -> Exit:
-    """Say which accelerator boots a guest here; host-unfit where none does."""
-    with stopping(screen.notice) as stop:
-        try:
-            async with open_machines(settings, screen.notice) as machines:
-                verdict = await machines.prepare(screen.building)
-                if fresh and verdict.cached:
-                    screen.notice("Trying every accelerator again (5 to 70 seconds) …")
-                    verdict = await machines.provider.probe(fresh=True)
-        except asyncio.CancelledError:
-            if stop.asked is None:
-                raise
-            return stop.asked
-    if as_json:
-        screen.raw_json(json.dumps(asdict(verdict)))
-    else:
-        _print(verdict, screen)
-    return Exit.DONE if verdict.accelerator else Exit.HOST
+@microvm.command("probe")
+def microvm_probe(
+    fresh: Annotated[bool, typer.Option("--fresh", help="Try again; believe no cache.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what this host can do, which accelerator works and why, and what to change."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.doctor import probe
+
+        return await probe(settings, screen, fresh=fresh, as_json=json)
+
+    do(command)
 
 
-def _print(verdict: Probe, screen: Screen) -> None:
-    if verdict.accelerator is None:
-        screen.line("✗ No machine can run on this host.", "bold red")
-    else:
-        screen.line(f"✓ Machines run here with {verdict.accelerator}.", "bold green")
-        screen.line(_MEANINGS.get(verdict.accelerator, ""))
-    for attempt in verdict.attempts:
-        mark, style = ("✓", "green") if attempt.works else ("✗", "yellow")
-        screen.line(
-            f"  {mark} {attempt.accelerator}, after {words.duration(attempt.duration_ms / 1000)}: "
-            f"{' '.join(attempt.reason.split())}",
-            style,
-        )
-    known = ", as found out earlier since this host started" if verdict.cached else ""
-    screen.line(f"Provider {verdict.provider} · {verdict.version}{known}", "dim")
-    if verdict.accelerator is None:
-        screen.line(_NONE_ADVICE if verdict.provider == "qemu" else _OTHERS_ADVICE)
-    elif verdict.accelerator == "tcg":
-        screen.line(_KVM_ADVICE)
+@microvm.command("create")
+def microvm_create(
+    template: Annotated[
+        str, typer.Option(metavar="NAME", help="A template's or a snapshot's name.")
+    ] = "",
+) -> None:
+    """Make a machine and leave it paused; prints its id and facts."""
+    from forge.cli import oneshot
+
+    _one(oneshot.create(template))
+
+
+@microvm.command("exec", context_settings={"allow_interspersed_args": False})
+def microvm_exec(  # noqa: PLR0913 - one argument per option of the command
+    machine: Machine,
+    argv: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="The program and words.")],
+    cwd: Annotated[str, typer.Option(metavar="PATH", help="Where it starts.")] = ".",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable; may be repeated.")
+    ] = None,
+    root: Annotated[bool, typer.Option("--root", help="Run it as root of the machine.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="End it after this.")
+    ] = 60.0,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Give it our standard input.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a command in a machine; its output is ours, and its exit code too."""
+    from forge.cli import oneshot
+
+    order = oneshot.Order(tuple(argv), cwd, tuple(env or ()), root, timeout, stdin, json)
+    _one(oneshot.execute(machine, order))
+
+
+@microvm.command("write")
+def microvm_write(
+    machine: Machine,
+    path: Annotated[str, typer.Argument(help="The file in the machine.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Else standard input.")
+    ] = None,
+) -> None:
+    """Write a file in a machine, whole or not at all."""
+    from forge.cli import oneshot
+
+    _one(oneshot.write(machine, path, source))
+
+
+@microvm.command("read")
+def microvm_read(
+    machine: Machine, path: Annotated[str, typer.Argument(help="The file in the machine.")]
+) -> None:
+    """Print a machine's file, its bytes as they are."""
+    from forge.cli import oneshot
+
+    _one(oneshot.read(machine, path))
+
+
+@microvm.command("list")
+def microvm_list(
+    machine: Annotated[
+        str, typer.Argument(metavar="[MACHINE]", help="A machine's id; without one, all machines.")
+    ] = "",
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="A folder of the machine.")] = ".",
+    depth: Annotated[int, typer.Option(min=1, metavar="N", help="How many levels.")] = 1,
+) -> None:
+    """List the machines there are, or a folder of one."""
+    from forge.cli import oneshot
+
+    _one(oneshot.list_files(machine, path, depth) if machine else oneshot.list_machines)
+
+
+@microvm.command("pause")
+def microvm_pause(machine: Machine) -> None:
+    """See that a machine is paused, and whole."""
+    from forge.cli import oneshot
+
+    _one(oneshot.pause(machine))
+
+
+@microvm.command("resume")
+def microvm_resume(
+    machine: Machine,
+    for_s: Annotated[
+        float, typer.Option("--for", min=0, metavar="SECONDS", help="Then it is paused again.")
+    ] = 0.0,
+) -> None:
+    """Have a machine run for a while, so that its background processes go on."""
+    from forge.cli import oneshot
+
+    _one(oneshot.resume(machine, for_s))
+
+
+@microvm.command("fork")
+def microvm_fork(
+    machine: Machine,
+    count: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many copies.")] = 1,
+) -> None:
+    """Copy a machine, memory and all, and leave every copy paused; prints their ids."""
+    from forge.cli import oneshot
+
+    _one(oneshot.fork(machine, count))
+
+
+@microvm.command("snapshot")
+def microvm_snapshot(
+    machine: Machine,
+    name: Annotated[str, typer.Argument(help="What `create --template` will call it.")],
+) -> None:
+    """Keep what a machine is now under a name that machines can be made from."""
+    from forge.cli import oneshot
+
+    _one(oneshot.snapshot(machine, name))
+
+
+@microvm.command("destroy")
+def microvm_destroy(machine: Machine) -> None:
+    """Remove a machine and everything in it."""
+    from forge.cli import oneshot
+
+    _one(oneshot.destroy(machine))
+
+
+@microvm.command("serve")
+def microvm_serve() -> None:
+    """Be a worker on standard input and output: another Forge starts this and uses its machines."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.serving import serve
+
+        return await serve(settings, screen)
+
+    do(command)
+
+
+def _one(wanted: "Do") -> None:
+    async def command(settings: "Settings", screen: "Screen") -> "Exit | int":
+        from forge.cli.oneshot import with_machines
+
+        return await with_machines(settings, screen, wanted)
+
+    do(command)

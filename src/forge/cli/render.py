@@ -4,6 +4,7 @@ Whatever passes through here is made harmless first (see `harmless`), whoever wr
 other way to the terminal. Text is never read as markup. A `Screen` holds nothing open.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Literal
@@ -129,6 +130,19 @@ class Screen:
         if not document.isascii():
             raise ValueError("JSON for a terminal must be pure ASCII")
         self._emit(f"{document}\n", "")
+
+    def raw(self, data: bytes, *, error: bool = False) -> None:
+        """Pass bytes on as they are, where they go to a program or a file; a person at a terminal
+        is shown them harmless.
+        """
+        console = self._err if error else self._out
+        if console.is_terminal:
+            _print(console, harmless(data.decode(errors="replace")), "")
+            return
+        console.file.flush()
+        stream = sys.stderr.buffer if error else sys.stdout.buffer
+        stream.write(data)
+        stream.flush()
 
     def notice(self, text: str) -> None:
         """Say on stderr what goes on."""

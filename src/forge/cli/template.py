@@ -18,8 +18,9 @@ from forge.sandbox.images.config import TemplateConfig
 from forge.sandbox.images.oci.build import Order
 from forge.sandbox.images.oci.shelf import Made
 from forge.sandbox.images.oci.source import find_source
+from forge.sandbox.images.stock import Images
 from forge.settings import Settings
-from forge.wiring import Images, open_machines
+from forge.wiring import open_machines
 
 
 def order(name: str, source: str, config: Mapping[str, Any], *, network: bool) -> Order:
@@ -45,13 +46,19 @@ async def build_template(settings: Settings, screen: Screen, wanted: Order) -> E
     with stopping(screen.notice) as stop:
         try:
             async with open_machines(settings, screen.notice) as machines:
-                own = machines.images.own
+                images = machines.images
+                if images is None:
+                    raise InputRefused(
+                        "a worker keeps templates of its own",
+                        hint="Run `forge template build` on the worker's host.",
+                    )
+                own = images.own
                 with screen.building() as tell:
                     made = await own.build(wanted, tell)
                 built = time.monotonic()
                 try:
                     await machines.prepare(screen.building)
-                    spec = machines.images.spec(made.name)
+                    spec = images.spec(made.name)
                     machine = await machines.provider.create(spec)
                     await machine.stop()
                 except (ForgeError, asyncio.CancelledError):

@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from forge.errors import SandboxError, SandboxStopped
+from forge.errors import ForgeError, SandboxError, SandboxStopped
 from forge.sandbox.agent import answers
 from forge.sandbox.output import Output, Sink, StreamName
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
@@ -49,6 +49,9 @@ class Line(Protocol):
 
     def violated(self, why: str) -> SandboxError:
         """The guest lied: the error to raise."""
+
+    def refused(self, reset: StreamReset) -> ForgeError:
+        """The guest gave the call up: the error to raise."""
 
 
 class Call:
@@ -228,7 +231,7 @@ class Call:
         except TimeoutError as error:
             raise self._line.overdue(self._request["verb"], self._deadline_s) from error
         except StreamReset as reset:
-            raise answers.refusal(reset) from None
+            raise self._line.refused(reset) from None
         except ChannelClosed as error:
             if self._closed:
                 raise SandboxStopped("this end of the call was closed") from None

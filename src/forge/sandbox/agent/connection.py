@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from forge.errors import (
+    ForgeError,
     GuestRefused,
     GuestViolation,
     InputRefused,
@@ -214,6 +215,10 @@ class Connection:
         return self._break(
             SandboxUnresponsive(f"the machine did not answer {verb} within {deadline_s:.0f} s")
         )
+
+    def refused(self, reset: StreamReset) -> ForgeError:
+        """The guest gave a call up: the error to raise."""
+        return answers.refusal(reset)
 
     async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
         """Open a stream for a request.

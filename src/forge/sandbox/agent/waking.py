@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from forge.errors import SandboxError, SandboxPaused, SandboxUnresponsive
+from forge.errors import ForgeError, SandboxError, SandboxPaused, SandboxUnresponsive
+from forge.sandbox.agent import answers
 from forge.sandbox.agent.connection import Connection
-from forge_guest.wire.channel import Stream
+from forge_guest.wire.channel import Stream, StreamReset
 
 
 def paused() -> SandboxPaused:
@@ -67,3 +68,7 @@ class WakingLine:
         """See `Line.violated`."""
         connection = self._now()
         return (self._over() or paused()) if connection is None else connection.violated(why)
+
+    def refused(self, reset: StreamReset) -> ForgeError:
+        """See `Line.refused`."""
+        return answers.refusal(reset)

@@ -82,7 +82,7 @@ class QemuSandbox:
         self._sealed: asyncio.Task[None] | None = None
         self._requests: asyncio.Queue[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]]
         self._requests = asyncio.Queue()
-        line = WakingLine(self._connected, self._connection, lambda: self._why)
+        self.line = line = WakingLine(self._connected, self._connection, lambda: self._why)
         self.commands = AgentCommands(line)
         self.files = AgentFiles(line)
         self.code = AgentInterpreter(line)
@@ -367,7 +367,7 @@ class QemuSandbox:
         """Pause a machine that is idle, and end the turn of one whose time is over."""
         idle_s, life_s = self._spec.idle_s, self._spec.lifetime_s
         clock = asyncio.get_running_loop().time
-        while idle_s or life_s:
+        while (idle_s or life_s) and not self._end.is_set():
             await self._awake.wait()
             agent = self._connection()
             assert agent is not None

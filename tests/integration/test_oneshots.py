@@ -1,0 +1,108 @@
+"""`forge microvm …` as scripts use it: each a process of its own; the machine outlives it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from forge.sandbox.images.store import Image
+from forge.settings import environment_of_children
+
+FORGE = (sys.executable, "-m", "forge")
+LONG_S = 90
+"""Far more than any of them takes; reaching it means that something hangs."""
+
+LOCALLY: dict[str, str] = {}
+THROUGH_A_WORKER = {
+    "FORGE_SANDBOX": "worker",
+    "FORGE_WORKER": f"{sys.executable} -m forge microvm serve",
+}
+
+
+def forge(*words: str, given: bytes = b"", code: int = 0, **environment: str) -> bytes:
+    """What a command prints on standard output, once it ended with `code`."""
+    said = subprocess.run(
+        [*FORGE, "microvm", *words],
+        env=environment_of_children() | environment,
+        input=given,
+        capture_output=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert said.returncode == code, said.stderr.decode()
+    return said.stdout
+
+
+@pytest.fixture(params=[LOCALLY, THROUGH_A_WORKER], ids=["here", "worker"])
+def where(request: pytest.FixtureRequest, base_image: Image) -> dict[str, str]:
+    """This computer's own machines, or a worker's."""
+    assert base_image.name == "base"
+    return request.param
+
+
+@pytest.fixture
+def machine(where: dict[str, str]) -> Iterator[str]:
+    """A machine that `create` left behind; a test may have destroyed it."""
+    name = json.loads(forge("create", **where))["id"]
+    yield name
+    if name in states(where):
+        forge("destroy", name, **where)
+
+
+def states(where: dict[str, str]) -> dict[str, str]:
+    """Every machine there is, with its state."""
+    return {each["id"]: each["state"] for each in json.loads(forge("list", **where))["machines"]}
+
+
+@pytest.mark.vm
+def test_a_machine_is_used_by_one_process_after_another(where: dict[str, str], machine: str):
+    """Made, written to, run, read, listed, copied and destroyed; paused in between, and whole."""
+    assert states(where)[machine] == "paused"
+    content = bytes(range(256)) * 1000
+    said = json.loads(forge("write", machine, "in/data.bin", given=content, **where))
+    assert said == {"path": "in/data.bin", "size": len(content)}
+    started = "nohup sleep 1000 >/dev/null 2>&1 & echo $! > pid"
+    forge("exec", machine, "sh", "-c", started, **where)
+    assert forge("read", machine, "in/data.bin", **where) == content
+    entries = json.loads(forge("list", machine, "in", **where))["entries"]
+    assert [(each["path"], each["size"]) for each in entries] == [
+        ("/home/user/in/data.bin", len(content))
+    ]
+    (copy,) = json.loads(forge("fork", machine, **where))["machines"]
+    alive = forge("exec", copy["id"], "sh", "-c", "kill -0 $(cat pid) && echo alive", **where)
+    assert alive == b"alive\n"
+    for name in (machine, copy["id"]):
+        assert json.loads(forge("destroy", name, **where)) == {"id": name, "state": "gone"}
+    assert not {machine, copy["id"]} & set(states(where))
+
+
+@pytest.mark.vm
+def test_a_commands_code_and_output_are_ours(where: dict[str, str], machine: str):
+    """As they are for a person; with `--json` one object says all of it."""
+    script = "cat; echo err >&2; exit 7"
+    assert forge("exec", "--stdin", machine, "sh", "-c", script, given=b"\xff\x00", code=7, **where)
+    said = json.loads(
+        forge(
+            "exec", "--json", "--stdin", machine, "sh", "-c", script, given=b"in", code=7, **where
+        )
+    )
+    assert (said["exit_code"], said["stdout"], said["stderr"]) == (7, "in", "err\n")
+    forge("exec", machine, "sh", "-c", "kill -9 $$", code=128 + 9, **where)
+    forge("exec", "--timeout", "0.5", machine, "sleep", "100", code=124, **where)
+    variables = ("--env", "WORD=x y", "--cwd", "/tmp", "--root")
+    said = forge("exec", *variables, machine, "sh", "-c", "echo $WORD; pwd; id -u", **where)
+    assert said == b"x y\n/tmp\n0\n"
+
+
+@pytest.mark.vm
+def test_what_cannot_be_done_has_its_code(where: dict[str, str], machine: str):
+    """Of the input's kind, or of the machine's; and the machine is there as before."""
+    forge("read", machine, "no-such-file", code=6, **where)
+    forge("exec", machine, "no-such-program", code=6, **where)
+    forge("exec", "--env", "novalue", machine, "true", code=2, **where)
+    for verb in ("read", "destroy", "fork", "pause"):
+        rest = ("file",) if verb == "read" else ()
+        forge(verb, "sbx_nobody", *rest, code=2, **where)
+    assert states(where)[machine] == "paused"
