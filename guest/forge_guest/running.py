@@ -249,6 +249,9 @@ class Running:
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            if self.wanted.background and not self.group.released:
+                # What it left behind is bound by its deadline as well.
+                asyncio.get_running_loop().call_at(self._timer.when(), self.group.kill)
         self.input.close()
         for _, source in self._sources:
             source.close()
