@@ -24,6 +24,7 @@ class Limits:
     memory_mib: int = 1024
     disk_mib: int = 1024
     processes: int = 256
+    cpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)

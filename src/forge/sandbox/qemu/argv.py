@@ -9,6 +9,8 @@ leaves out kernel, initrd and command line, because it is already booted (measur
 from dataclasses import dataclass
 from typing import Literal
 
+from forge.sandbox.qemu.slots import VolumeFds, slot_argv
+
 Accelerator = Literal["kvm", "tcg"]
 
 KERNEL_OPTIONS = (
@@ -38,7 +40,23 @@ _CPU: dict[Accelerator, str] = {
     # (measured against `max`: np.sort of two million floats 676 instead of 2421 ms).
     "tcg": "Nehalem-v1,+rdrand,+rdseed,+bmi1,+bmi2,+movbe",
 }
-_ACCEL: dict[Accelerator, str] = {"kvm": "kvm", "tcg": "tcg,thread=single,tb-size=64"}
+
+
+def _accel(accelerator: Accelerator, cpus: int) -> str:
+    if accelerator == "kvm":
+        return "kvm"
+    # One emulated processor needs no second thread, and without one its translated code need not
+    # be safe for others. Several that took turns on one thread would be several in name alone.
+    return f"tcg,thread={'single' if cpus == 1 else 'multi'},tb-size=64"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a clone has in common with its template beside the devices. Sizes are MiB."""
+
+    accelerator: Accelerator
+    memory_mib: int
+    cpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,13 @@ class Descriptors:
     root_image: int
     data: int
     data_read_only: int
+    volumes: tuple[VolumeFds, ...] = ()
+
+    def every(self) -> list[int]:
+        """All of them, for whoever lets QEMU inherit them."""
+        volumes = [fd for volume in self.volumes for fd in (volume.reading, volume.writing)]
+        fixed = (self.qmp, self.agent, self.memory, self.agent_image, self.root_image)
+        return [*fixed, self.data, self.data_read_only, *(fd for fd in volumes if fd is not None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +92,15 @@ class Boot:
     tsc_khz: int
 
 
-def machine_argv(
-    program: str,
-    accelerator: Accelerator,
-    memory_mib: int,
-    fds: Descriptors,
-    boot: Boot | None,
-) -> list[str]:
+def machine_argv(program: str, shape: Shape, fds: Descriptors, boot: Boot | None) -> list[str]:
     """The command line of a machine that boots (`boot` given), or waits for a template's state."""
     return [
         program,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-M", "microvm,acpi=on,usb=off,memory-backend=ram0,mem-merge=off,dump-guest-core=off"),
-        *("-accel", _ACCEL[accelerator], "-cpu", _CPU[accelerator], "-smp", "1"),
-        *(
-            "-m",
-            f"{memory_mib}M",
-            "-object",
-            _memory(memory_mib, fds.memory, share=boot is not None),
-        ),
+        *("-accel", _accel(shape.accelerator, shape.cpus), "-cpu", _CPU[shape.accelerator]),
+        *("-smp", str(shape.cpus), "-m", f"{shape.memory_mib}M"),
+        *("-object", _memory(shape.memory_mib, fds.memory, share=boot is not None)),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"),
         *_console(boot),
@@ -101,6 +116,7 @@ def machine_argv(
             (fds.data, fds.data_read_only),
             "cache=unsafe,discard=unmap,detect-zeroes=unmap",
         ),
+        *slot_argv(fds.volumes),
         *(["-incoming", "defer"] if boot is None else _boot(boot)),
     ]
 

@@ -23,7 +23,7 @@ from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
 from forge.sandbox.base import SandboxFacts
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
 from forge.sandbox.qemu.template import Template, copy_sparse
 
@@ -34,10 +34,9 @@ _STOP_S = 15.0  # killing QEMU and removing its folder takes milliseconds
 class Clone:
     """What a clone is made from. Sizes are MiB."""
 
-    accelerator: Accelerator
     image: Image
+    shape: Shape
     template: Template
-    memory_mib: int
     disk_mib: int
 
 
@@ -114,15 +113,15 @@ async def start_clone(clone: Clone, folder: Path) -> Launched:
     copy_sparse(clone.template.data, data)
     layout = Layout(
         image=clone.image,
+        shape=clone.shape,
         memory=clone.template.memory,
         data=data,
         folder=folder,
-        memory_mib=clone.memory_mib,
         disk_mib=clone.disk_mib,
         boot=False,
     )
     async with contextlib.AsyncExitStack() as undo:
-        launched = await launch(clone.accelerator, layout)
+        launched = await launch(layout)
         undo.push_async_callback(launched.close)
         undo.callback(os.close, launched.agent_fd)
         records.write_record(folder, launched.vmm.pid)

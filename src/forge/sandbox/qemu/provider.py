@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -33,7 +32,7 @@ from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import template as saved
-from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, Shape, machine_argv
 from forge.sandbox.qemu.machine import Clone, QemuSandbox, start_clone
 from forge.sandbox.qemu.template import Template
 from forge.sandbox.qemu.vmm import find_program
@@ -102,8 +101,9 @@ class QemuProvider:
         started = time.monotonic()
         image = self._images(spec.template)
         accelerator = await self._accelerator()
-        template = await self._template(accelerator, image, spec.limits)
-        clone = Clone(accelerator, image, template, spec.limits.memory_mib, spec.limits.disk_mib)
+        shape = Shape(accelerator, spec.limits.memory_mib, spec.limits.cpus)
+        template = await self._template(shape, image, spec.limits)
+        clone = Clone(image, shape, template, spec.limits.disk_mib)
         return await self._clone(clone, spec.template, started)
 
     async def reap(self) -> int:
@@ -127,7 +127,7 @@ class QemuProvider:
                 launched = await start_clone(clone, folder)
             except OSError as error:
                 raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
-            facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, name, 0.0)
+            facts = SandboxFacts(sandbox_id, NAME, clone.shape.accelerator, name, 0.0)
             machine = QemuSandbox(folder, launched, facts)
             self._machines.add(machine)
             self._tasks.create_task(self._own(machine))
@@ -135,7 +135,7 @@ class QemuProvider:
             await machine.wake(clone.template)
             undo.pop_all()
         machine.facts = SandboxFacts(
-            sandbox_id, NAME, clone.accelerator, name, (time.monotonic() - started) * 1000
+            sandbox_id, NAME, clone.shape.accelerator, name, (time.monotonic() - started) * 1000
         )
         return machine
 
@@ -161,26 +161,21 @@ class QemuProvider:
             self._version = answer.stdout.splitlines()[0] if answer.stdout else "unknown"
         return self._version
 
-    def _key(self, accelerator: Accelerator, image: Image, limits: Limits) -> str:
-        shape = machine_argv(
-            find_program(),
-            accelerator,
-            limits.memory_mib,
-            Descriptors(0, 0, 0, 0, 0, 0, 0),
-            Boot(0, 0, 0, image.root_kind, 0),
-        )
+    def _key(self, shape: Shape, image: Image, limits: Limits) -> str:
+        fds, boot = Descriptors(0, 0, 0, 0, 0, 0, 0), Boot(0, 0, 0, image.root_kind, 0)
         parts: dict[str, object] = {
             "qemu": self._qemu_version(),
-            "argv": shape,
+            "argv": machine_argv(find_program(), shape, fds, boot),
             "image": image.key,
-            "limits": asdict(limits),
+            # What is set in the template itself; the host sets the other limits at each start.
+            "limits": [limits.disk_mib, limits.processes],
             "agent": AGENT_VERSION,
             "host": probing.host_cpu(),
         }
         return saved.template_key(parts)
 
-    async def _template(self, accelerator: Accelerator, image: Image, limits: Limits) -> Template:
-        key = self._key(accelerator, image, limits)
+    async def _template(self, shape: Shape, image: Image, limits: Limits) -> Template:
+        key = self._key(shape, image, limits)
         async with self._making:
             found = self._find(key)
             if found is not None:
@@ -190,12 +185,7 @@ class QemuProvider:
                 found = self._find(key)
                 if found is not None:
                     return found
-                await self._make(
-                    templates,
-                    key,
-                    Cold(accelerator, image, limits.memory_mib, limits.disk_mib),
-                    limits,
-                )
+                await self._make(templates, key, Cold(image, shape, limits.disk_mib), limits)
         made = self._find(key)
         if made is None:
             raise TemplateError(f"template {key} was made and is not there")
