@@ -29,6 +29,9 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── GuestRefused
     │   ├── FileNotFound
     │   └── QuotaExceeded
+    ├── VolumeError
+    │   ├── VolumeBusy
+    │   └── VolumeUnusable
     ├── ModelError
     │   ├── ModelUnauthorized
     │   ├── ModelRequestRefused
@@ -249,6 +252,32 @@ class QuotaExceeded(SandboxError):
     code: ClassVar[str] = "quota_exceeded"
     fault: ClassVar[Fault] = "person"
     default_hint: ClassVar[str] = "Remove files in the machine, or start one with a larger disk."
+
+
+class VolumeError(ForgeError):
+    """A volume cannot be given to a machine."""
+
+    code: ClassVar[str] = "volume_error"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = "`forge volume list` shows the volumes there are."
+
+
+class VolumeBusy(VolumeError):
+    """Another machine has the volume, and one of the two wants it for writing."""
+
+    code: ClassVar[str] = "volume_busy"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Stop the machine that has it, or let all of them only read it."
+
+
+class VolumeUnusable(VolumeError):
+    """A machine's kernel does not take what is in the volume; the machine was destroyed."""
+
+    code: ClassVar[str] = "volume_unusable"
+    fault: ClassVar[Fault] = "guest"
+    default_hint: ClassVar[str] = (
+        "Code in a machine may have damaged it. Remove the volume and make it anew."
+    )
 
 
 class ModelError(ForgeError):

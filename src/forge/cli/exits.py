@@ -16,6 +16,7 @@ from forge.errors import (
     ModelError,
     SandboxError,
     TemplateError,
+    VolumeError,
 )
 from forge.events import RunFinished
 
@@ -43,6 +44,7 @@ _KINDS: tuple[tuple[type[ForgeError], Exit], ...] = (
     (ImageError, Exit.HOST),
     (TemplateError, Exit.HOST),
     (SandboxError, Exit.MACHINE),
+    (VolumeError, Exit.MACHINE),
     (ModelError, Exit.MODEL),
     (BudgetError, Exit.CAP),
     (LedgerError, Exit.LEDGER),

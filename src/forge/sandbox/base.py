@@ -15,6 +15,7 @@ from forge.ids import SandboxId
 from forge.sandbox.code import Interpreter
 from forge.sandbox.commands import Commands
 from forge.sandbox.files import Files
+from forge.sandbox.volumes import VolumeMount
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class SandboxSpec:
 
     template: str = "base"
     limits: Limits = Limits()
+    volumes: tuple[VolumeMount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,10 @@ class SandboxProvider(Protocol):
         """Make a fresh machine, ready to use; makes the template first where it is missing.
 
         Raises:
-            NameUnknown: no such template.
+            NameUnknown: no such template, or no such volume.
+            InputRefused: a limit or a volume's place is out of range.
+            VolumeBusy: another machine has a volume, and one of the two for writing.
+            VolumeUnusable: a volume holds what the machine's kernel does not take.
             ProgramMissing, NoAccelerator, NoSpace, ImageMissing: the host cannot do it.
             TemplateError: the template could not be made or loaded.
             SandboxDied, SandboxUnresponsive, GuestViolation: the new machine failed and is gone.

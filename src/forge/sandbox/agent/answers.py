@@ -83,6 +83,19 @@ def size(value: dict[str, Any]) -> int:
     return number
 
 
+def mounted(value: dict[str, Any]) -> int:
+    """How many volumes a machine has."""
+    number = value.get("mounted")
+    if not _whole(number):
+        raise Malformed("a number of volumes that is none")
+    return number
+
+
+def clean(value: dict[str, Any]) -> bool:
+    """Whether every volume was given back."""
+    return _flag(value, "clean")
+
+
 def failures(value: dict[str, Any]) -> tuple[str, ...]:
     """What could not be preloaded, and why."""
     words = value.get("failures")

@@ -32,6 +32,7 @@ class Layout:
     boot: bool
     tsc_khz: int = 0
     volumes: tuple[VolumeFds, ...] = ()
+    largest_mib: int = 0
 
     @property
     def console(self) -> Path:
@@ -73,7 +74,13 @@ async def launch(layout: Layout) -> Launched:
             every_fd = fds.every()
             if boot is not None:
                 every_fd += [boot.kernel, boot.initrd, boot.console]
-            start = Start(argv, every_fd, layout.folder, layout.shape.memory_mib, layout.disk_mib)
+            start = Start(
+                argv,
+                every_fd,
+                layout.folder,
+                layout.shape.memory_mib,
+                max(layout.disk_mib, layout.largest_mib),
+            )
             process = vmm.start(start, vmm.identity(layout.shape.accelerator))
             undo.push_async_callback(process.close)
         monitor = Monitor(qmp)

@@ -21,11 +21,14 @@ from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
+from forge.sandbox.agent.volumes import AgentVolumes
 from forge.sandbox.base import SandboxFacts
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
+from forge.sandbox.qemu.slots import VolumeFds, serial
 from forge.sandbox.qemu.template import Template, copy_sparse
+from forge.sandbox.volumes import HeldVolume, VolumeMount, VolumeStore
 
 _STOP_S = 15.0  # killing QEMU and removing its folder takes milliseconds
 
@@ -38,13 +41,23 @@ class Clone:
     shape: Shape
     template: Template
     disk_mib: int
+    volumes: tuple[HeldVolume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a machine was given beside its template: volumes, in the order of their slots."""
+
+    mounts: tuple[VolumeMount, ...]
+    store: VolumeStore
 
 
 class QemuSandbox:
     """A machine under QEMU; see `forge.sandbox.base.Sandbox` for the contract."""
 
-    def __init__(self, folder: Path, launched: Launched, facts: SandboxFacts) -> None:
+    def __init__(self, folder: Path, launched: Launched, facts: SandboxFacts, given: Given) -> None:
         self.facts = facts
+        self._given = given
         self.gone = asyncio.Event()
         self._folder = folder
         self._launched = launched
@@ -53,6 +66,7 @@ class QemuSandbox:
         self.commands = AgentCommands(self._agent)
         self.files = AgentFiles(self._agent)
         self.code = AgentInterpreter(self._agent)
+        self._volumes = AgentVolumes(self._agent)
 
     @property
     def pid(self) -> int:
@@ -79,16 +93,21 @@ class QemuSandbox:
                 self.gone.set()
 
     async def wake(self, template: Template) -> None:
-        """Load the template's state and give the machine facts of its own.
+        """Load the template's state, and give the machine facts of its own and its volumes.
 
         Raises:
             SandboxDied, SandboxUnresponsive, GuestViolation: it did not come up.
+            VolumeUnusable: its kernel does not take a volume.
         """
         await self._launched.monitor.load_state(template.state)
         await self._agent.restore(self.facts.id.replace("_", "-"), time.time_ns())
+        if self._given.mounts:
+            slots = ((serial(slot), each) for slot, each in enumerate(self._given.mounts))
+            await self._volumes.mount(tuple(slots))
 
     async def stop(self) -> None:
         """See `forge.sandbox.base.Sandbox.stop`."""
+        await self._give_volumes_back()
         self._agent.close()
         self._end.set()
         try:
@@ -96,6 +115,16 @@ class QemuSandbox:
                 await self.gone.wait()
         except TimeoutError as error:
             raise SandboxUnresponsive("a machine's QEMU could not be killed") from error
+
+    async def _give_volumes_back(self) -> None:
+        """Have the guest write its volumes out. One that cannot loses what it had not synced, and
+        the volume's journal is replayed at the next use.
+        """
+        written = [each.name for each in self._given.mounts if not each.read_only]
+        with contextlib.suppress(SandboxError):
+            if written and await self._volumes.unmount():
+                for name in written:
+                    self._given.store.mark(name, clean=True)
 
     async def ping(self) -> None:
         """One round trip to the agent."""
@@ -119,6 +148,8 @@ async def start_clone(clone: Clone, folder: Path) -> Launched:
         folder=folder,
         disk_mib=clone.disk_mib,
         boot=False,
+        volumes=tuple(VolumeFds(volume.reading, volume.writing) for volume in clone.volumes),
+        largest_mib=max((volume.size_mib for volume in clone.volumes), default=0),
     )
     async with contextlib.AsyncExitStack() as undo:
         launched = await launch(layout)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -33,10 +34,11 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import template as saved
 from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, Shape, machine_argv
-from forge.sandbox.qemu.machine import Clone, QemuSandbox, start_clone
+from forge.sandbox.qemu.machine import Clone, Given, QemuSandbox, start_clone
 from forge.sandbox.qemu.template import Template
 from forge.sandbox.qemu.vmm import find_program
 from forge.sandbox.qemu.warm import Cold, booted
+from forge.sandbox.volumes import HeldVolume, VolumeMount, VolumeStore, check_mounts
 
 NAME = "qemu"
 _BOOT_S = 90.0  # a cold boot takes 3 s under emulation on an idle host
@@ -90,6 +92,7 @@ class QemuProvider:
         self._machines: set[QemuSandbox] = set()
         self._making = asyncio.Lock()
         self._version: str | None = None
+        self._volumes = VolumeStore(home)
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         """See `forge.sandbox.base.SandboxProvider.probe`."""
@@ -99,12 +102,35 @@ class QemuProvider:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         started = time.monotonic()
+        check_mounts(spec.volumes)
         image = self._images(spec.template)
         accelerator = await self._accelerator()
         shape = Shape(accelerator, spec.limits.memory_mib, spec.limits.cpus)
         template = await self._template(shape, image, spec.limits)
-        clone = Clone(image, shape, template, spec.limits.disk_mib)
-        return await self._clone(clone, spec.template, started)
+        for mount in spec.volumes:
+            await self._mend(mount, spec)
+        with contextlib.ExitStack() as held:
+            # QEMU inherits what is held, and with it the locks; here it is given back at once.
+            volumes = tuple(self._hold(held, mount) for mount in spec.volumes)
+            clone = Clone(image, shape, template, spec.limits.disk_mib, volumes)
+            return await self._clone(clone, spec, started)
+
+    def _hold(self, held: contextlib.ExitStack, mount: VolumeMount) -> HeldVolume:
+        volume = self._volumes.hold(mount.name, read_only=mount.read_only)
+        held.callback(volume.close)
+        if not mount.read_only:
+            self._volumes.mark(mount.name, clean=False)
+        return volume
+
+    async def _mend(self, mount: VolumeMount, spec: SandboxSpec) -> None:
+        """Replay the journal that a crash left in a volume which is only to be read.
+
+        Whoever may not write it could not, and would see it half-written. A machine does it: the
+        host does not look into volumes.
+        """
+        if mount.read_only and not self._volumes.show(mount.name).clean:
+            writing = replace(spec, volumes=(replace(mount, read_only=False),))
+            await (await self.create(writing)).stop()
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
@@ -117,7 +143,7 @@ class QemuProvider:
             for machine in tuple(self._machines):
                 stopping.create_task(machine.stop())
 
-    async def _clone(self, clone: Clone, name: str, started: float) -> Sandbox:
+    async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> Sandbox:
         self._check_space(_MIN_FREE_MIB)
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         folder = records.new_folder(self._home / "machines", sandbox_id)
@@ -127,16 +153,15 @@ class QemuProvider:
                 launched = await start_clone(clone, folder)
             except OSError as error:
                 raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
-            facts = SandboxFacts(sandbox_id, NAME, clone.shape.accelerator, name, 0.0)
-            machine = QemuSandbox(folder, launched, facts)
+            facts = SandboxFacts(sandbox_id, NAME, clone.shape.accelerator, spec.template, 0.0)
+            given = Given(spec.volumes, self._volumes)
+            machine = QemuSandbox(folder, launched, facts, given)
             self._machines.add(machine)
             self._tasks.create_task(self._own(machine))
             undo.push_async_callback(machine.stop)
             await machine.wake(clone.template)
             undo.pop_all()
-        machine.facts = SandboxFacts(
-            sandbox_id, NAME, clone.shape.accelerator, name, (time.monotonic() - started) * 1000
-        )
+        machine.facts = replace(facts, create_ms=(time.monotonic() - started) * 1000)
         return machine
 
     async def _own(self, machine: QemuSandbox) -> None:
