@@ -26,12 +26,14 @@ class CodeResult:
     """How code ended. `timeout`: interrupted at its deadline, variables kept where the
     interpreter could be interrupted. `crashed`: the interpreter ended and a new, empty one is
     there. The value of the last expression is displayed, not returned here.
+    `dropped_bytes`: output beyond the machine's limit.
     """
 
     status: CodeStatus
     duration_ms: float
     error: CodeError | None = None
     restarted: bool = False
+    dropped_bytes: int = 0
 
 
 class Interpreter(Protocol):

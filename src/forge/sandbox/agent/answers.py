@@ -13,6 +13,7 @@ from forge.errors import FileNotFound, ForgeError, GuestRefused, QuotaExceeded
 from forge.sandbox.code import CodeError, CodeResult, CodeStatus
 from forge.sandbox.commands import ExecResult
 from forge.sandbox.files import FileInfo, FileKind
+from forge.sandbox.metrics import Claims
 from forge.sandbox.output import MimeBundle
 from forge_guest.wire.channel import StreamReset
 
@@ -94,6 +95,14 @@ def mounted(value: dict[str, Any]) -> int:
 def clean(value: dict[str, Any]) -> bool:
     """Whether every volume was given back."""
     return _flag(value, "clean")
+
+
+def claims(value: dict[str, Any]) -> Claims:
+    """What a machine says that it uses."""
+    memory, processes = value.get("memory_available"), value.get("processes")
+    if not _whole(memory) or not _whole(processes):
+        raise Malformed("use that is none")
+    return Claims(memory, processes)
 
 
 def failures(value: dict[str, Any]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`sandbox.code` over the wire."""
 
 import asyncio
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from forge.sandbox.agent import answers, deadlines
@@ -29,4 +30,4 @@ class AgentInterpreter:
             call.feeding(source),
         ):
             final = await call.follow(sink, answers.Records())
-        return call.checked(answers.code_result, final)
+        return replace(call.checked(answers.code_result, final), dropped_bytes=call.dropped)

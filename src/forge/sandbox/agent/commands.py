@@ -1,6 +1,7 @@
 """`sandbox.commands` over the wire."""
 
 import posixpath
+from dataclasses import replace
 
 from forge.errors import InputRefused
 from forge.sandbox.agent import answers, deadlines
@@ -33,7 +34,7 @@ class AgentCommands:
             call.feeding(command.stdin),
         ):
             final = await call.follow(sink)
-        return call.checked(answers.exec_result, final)
+        return replace(call.checked(answers.exec_result, final), dropped_bytes=call.dropped)
 
 
 def _check_command(command: Command) -> None:

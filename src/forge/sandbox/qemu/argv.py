@@ -131,7 +131,10 @@ def _disk(name: str, fds: tuple[int, ...], mode: str) -> list[str]:
     return [
         *(word for fd in fds for word in ("-add-fd", f"fd={fd},set={fds[0]}")),
         *("-drive", f"if=none,id={name},file=/dev/fdset/{fds[0]},format=raw,{mode}"),
-        *("-device", f"virtio-blk-device,drive={name},serial=forge-{name},werror=report"),
+        *(
+            "-device",
+            f"virtio-blk-device,drive={name},id=disk-{name},serial=forge-{name},werror=report",
+        ),
     ]
 
 

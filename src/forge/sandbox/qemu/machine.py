@@ -15,15 +15,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.errors import SandboxError, SandboxUnresponsive
+from forge.errors import SandboxDied, SandboxError, SandboxStopped, SandboxUnresponsive
 from forge.sandbox import records
 from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
 from forge.sandbox.agent.volumes import AgentVolumes
-from forge.sandbox.base import SandboxFacts
+from forge.sandbox.base import Limits, SandboxFacts
+from forge.sandbox.cpu_share import Share
 from forge.sandbox.images.store import Image
+from forge.sandbox.metrics import CpuMeter, Metrics
+from forge.sandbox.processes import cpu_seconds, memory, occupied
 from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
 from forge.sandbox.qemu.slots import VolumeFds, serial
@@ -46,8 +49,9 @@ class Clone:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a machine was given beside its template: volumes, in the order of their slots."""
+    """What a machine was given beside its template: limits, and volumes in their slots' order."""
 
+    limits: Limits
     mounts: tuple[VolumeMount, ...]
     store: VolumeStore
 
@@ -62,7 +66,14 @@ class QemuSandbox:
         self._folder = folder
         self._launched = launched
         self._end = asyncio.Event()
-        self._agent = Connection(launched.agent_fd, self._on_broken)
+        self._awake = asyncio.Event()
+        limits, vmm = given.limits, launched.vmm
+        self._agent = Connection(
+            launched.agent_fd, self._on_broken, max_output=limits.max_output_bytes
+        )
+        self._share = Share(facts.id, limits.cpu_percent, vmm.pid, self._cpu_seconds, vmm.send)
+        self._meter = CpuMeter(time.monotonic(), self._cpu_seconds())
+        self._since = time.monotonic()
         self.commands = AgentCommands(self._agent)
         self.files = AgentFiles(self._agent)
         self.code = AgentInterpreter(self._agent)
@@ -81,16 +92,26 @@ class QemuSandbox:
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._agent.run())
+                sharing = tasks.create_task(self._keep_share())
                 await self._end.wait()
                 reading.cancel()
+                sharing.cancel()
         finally:
             self._agent.close()
             self._launched.vmm.kill()
             try:
                 await asyncio.shield(self._launched.close())
             finally:
+                self._share.close()
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self.gone.set()
+
+    async def _keep_share(self) -> None:
+        await self._awake.wait()
+        await self._share.run()
+
+    def _cpu_seconds(self) -> float:
+        return cpu_seconds(self.pid)
 
     async def wake(self, template: Template) -> None:
         """Load the template's state, and give the machine facts of its own and its volumes.
@@ -104,6 +125,42 @@ class QemuSandbox:
         if self._given.mounts:
             slots = ((serial(slot), each) for slot, each in enumerate(self._given.mounts))
             await self._volumes.mount(tuple(slots))
+        await self._limit_disks()
+        self._since = time.monotonic()
+        self._awake.set()
+
+    async def _limit_disks(self) -> None:
+        limits = self._given.limits
+        if limits.disk_mib_s or limits.disk_iops:
+            names = ("agent", "root", "data", *(f"vol{n}" for n in range(len(self._given.mounts))))
+            monitor = self._launched.monitor
+            await monitor.limit_disks(names, limits.disk_mib_s, limits.disk_iops)
+
+    async def metrics(self, *, claims: bool = True) -> Metrics:
+        """See `forge.sandbox.base.Sandbox.metrics`."""
+        said = await self._agent.usage() if claims else None
+        if self._end.is_set():
+            raise SandboxStopped("this machine is no longer there")
+        limits, (sent, received) = self._given.limits, self._agent.traffic
+        try:
+            now, used, held = time.monotonic(), self._cpu_seconds(), memory(self.pid)
+            disk = occupied(self._folder / "data.img")
+        except OSError as error:
+            raise SandboxDied("the machine ended while it was measured") from error
+        return Metrics(
+            uptime_s=now - self._since,
+            cpu_seconds=used,
+            cpu_percent=self._meter.read(now, used),
+            memory_rss_bytes=held.rss,
+            memory_pss_bytes=held.pss,
+            memory_private_bytes=held.private,
+            memory_limit_bytes=limits.memory_mib << 20,
+            disk_used_bytes=disk,
+            disk_limit_bytes=limits.disk_mib << 20,
+            sent_bytes=sent,
+            received_bytes=received,
+            claims=said,
+        )
 
     async def stop(self) -> None:
         """See `forge.sandbox.base.Sandbox.stop`."""

@@ -7,6 +7,7 @@ made by one process at a time per key, however many ask.
 import asyncio
 import contextlib
 import fcntl
+import os
 import shutil
 import subprocess
 import time
@@ -27,7 +28,7 @@ from forge.errors import (
     TemplateForeign,
 )
 from forge.ids import new_sandbox_id
-from forge.sandbox import records
+from forge.sandbox import records, room
 from forge.sandbox.agent.connection import AGENT_VERSION
 from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.images.store import Image
@@ -43,7 +44,6 @@ from forge.sandbox.volumes import HeldVolume, VolumeMount, VolumeStore, check_mo
 NAME = "qemu"
 _BOOT_S = 90.0  # a cold boot takes 3 s under emulation on an idle host
 _MAKING_S = 400.0  # another process may be making the template, import by import
-_MIN_FREE_MIB = 64  # a machine's disk starts at about 1 MiB and grows
 _TEMPLATE_MIB = 700  # memory in use and disk of a template, with room to spare
 
 Notify = Callable[[str], None]
@@ -102,6 +102,7 @@ class QemuProvider:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         started = time.monotonic()
+        spec.limits.check(os.cpu_count() or 1)
         check_mounts(spec.volumes)
         image = self._images(spec.template)
         accelerator = await self._accelerator()
@@ -144,17 +145,18 @@ class QemuProvider:
                 stopping.create_task(machine.stop())
 
     async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> Sandbox:
-        self._check_space(_MIN_FREE_MIB)
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         folder = records.new_folder(self._home / "machines", sandbox_id)
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            wanted = room.Promise(spec.limits.memory_mib, spec.limits.disk_mib)
+            room.promise(folder, wanted, room.host(self._free_mib()))
             try:
                 launched = await start_clone(clone, folder)
             except OSError as error:
                 raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
             facts = SandboxFacts(sandbox_id, NAME, clone.shape.accelerator, spec.template, 0.0)
-            given = Given(spec.volumes, self._volumes)
+            given = Given(spec.limits, spec.volumes, self._volumes)
             machine = QemuSandbox(folder, launched, facts, given)
             self._machines.add(machine)
             self._tasks.create_task(self._own(machine))
@@ -252,8 +254,11 @@ class QemuProvider:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _free_mib(self) -> int:
+        return shutil.disk_usage(self._home).free >> 20
+
     def _check_space(self, needed_mib: int) -> None:
-        free = shutil.disk_usage(self._home).free >> 20
+        free = self._free_mib()
         if free < needed_mib:
             raise NoSpace(f"{free} MiB are free under {self._home}; {needed_mib} MiB are needed")
 

@@ -36,9 +36,10 @@ def slot_argv(volumes: tuple[VolumeFds, ...]) -> list[str]:
 
 
 def _slot(slot: int, volume: VolumeFds | None) -> list[str]:
+    device = f"virtio-blk-device,drive=vol{slot},id=disk-vol{slot},serial={serial(slot)}"
     return [
         *_backend(f"vol{slot}", volume),
-        *("-device", f"virtio-blk-device,drive=vol{slot},serial={serial(slot)},werror=report"),
+        *("-device", f"{device},werror=report"),
     ]
 
 
