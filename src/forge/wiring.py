@@ -45,6 +45,7 @@ from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.recipe import read_recipe
 from forge.sandbox.images.store import Image, ImageStore
+from forge.sandbox.volumes import VolumeStore
 from forge.settings import DEFAULT_MODELS, ModelChoice, Settings
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
@@ -243,7 +244,14 @@ async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Mac
     _make_home(settings.home)
     images = Images(settings.home)
     open_provider = cast("OpenProvider", registry.SANDBOXES.load(settings.sandbox))
-    limits = Limits(settings.memory_mib, settings.disk_mib, settings.processes)
+    limits = Limits(
+        memory_mib=settings.memory_mib,
+        disk_mib=settings.disk_mib,
+        processes=settings.processes,
+        cpus=settings.cpus,
+        cpu_percent=settings.cpu_percent,
+        disk_mib_s=settings.disk_mib_s,
+    )
     async with open_provider(settings.home, images.find, notify) as provider:
         if reaped := await provider.reap():
             notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
@@ -287,6 +295,16 @@ async def open_forge(
         service = RunService(driver, LedgerReader(database))
         _tell_recovered(await service.recover(), notify)
         yield Forge(settings, choice, service, machines, blobs.path)
+
+
+def open_volumes(settings: Settings) -> VolumeStore:
+    """The volumes there are. It holds nothing open.
+
+    Raises:
+        HostUnfit: the home folder cannot be made.
+    """
+    _make_home(settings.home)
+    return VolumeStore(settings.home)
 
 
 def history_only() -> ModelChoice:

@@ -32,9 +32,11 @@ app = typer.Typer(
 runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
 image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
 microvm = typer.Typer(help="Find out what this host can do.", no_args_is_help=True)
+volume = typer.Typer(help="Keep files beyond a machine's life.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(microvm, name="microvm")
+app.add_typer(volume, name="volume")
 
 _MODEL = "The model to ask: provider:model, a provider, or auto."
 
@@ -104,6 +106,10 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="No model call after this; 0: no limit."),
     ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:PATH[:ro]", help="A volume for the machine; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Ask once: the agent writes code, runs it in a fresh machine, and answers."""
@@ -122,6 +128,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
             max_usd=max_usd,
             max_wall_s=max_wall,
             as_json=json,
+            volumes=volume or (),
         )
         return await carry_out(settings, order, screen)
 
@@ -224,6 +231,60 @@ def microvm_probe(
         from forge.cli.microvm import probe
 
         return await probe(settings, screen, fresh=fresh, as_json=json)
+
+    _do(command)
+
+
+_VOLUME = Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]
+
+
+@volume.command("create")
+def volume_create(
+    name: _VOLUME,
+    size: Annotated[int, typer.Option(metavar="MIB", help="How much it holds, in MiB.")] = 1024,
+) -> None:
+    """Make an empty volume."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.volume import create
+
+        return await create(settings, screen, name, size)
+
+    _do(command)
+
+
+@volume.command("list")
+def volume_list(json: Json = False) -> None:
+    """List the volumes."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.volume import list_all
+
+        return await list_all(settings, screen, as_json=json)
+
+    _do(command)
+
+
+@volume.command("show")
+def volume_show(name: _VOLUME, json: Json = False) -> None:
+    """Show one volume: its size, what it occupies, and whether it was given back whole."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.volume import show
+
+        return await show(settings, screen, name, as_json=json)
+
+    _do(command)
+
+
+@volume.command("remove")
+def volume_remove(name: _VOLUME) -> None:
+    """Remove a volume and all that is in it, for good."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.volume import remove
+
+        return await remove(settings, screen, name)
 
     _do(command)
 
