@@ -11,8 +11,6 @@ from forge.sandbox.volumes import Volume, VolumeMount
 from forge.settings import Settings
 from forge.wiring import open_volumes
 
-_MIB = 1 << 20
-
 
 def mount_from(text: str) -> VolumeMount:
     """A volume for a machine, as the command line has it: `NAME:PATH`, or `NAME:PATH:ro`.
@@ -72,7 +70,7 @@ async def remove(settings: Settings, screen: Screen, name: str) -> Exit:
 
 def size(volume: Volume) -> str:
     """How much a volume holds, in words."""
-    return words.size(volume.size_mib * _MIB)
+    return f"{volume.size_mib} MiB"
 
 
 def _state(volume: Volume) -> str:

@@ -47,8 +47,8 @@ class Share:
     """Keeps one process to its share of processor time.
 
     Args:
-        name: of the machine; a control group is called by it.
-        percent: of one processor; 0 keeps it to nothing.
+        group: a control group of its own (`make_group`); None: by signals.
+        percent: of one processor; 0 leaves it alone.
         pid: the process.
         used: its processor time so far, in seconds; raises OSError once it is gone.
         send: sends it a signal.
@@ -56,7 +56,7 @@ class Share:
 
     def __init__(
         self,
-        name: str,
+        group: Path | None,
         percent: int,
         pid: int,
         used: Callable[[], float],
@@ -66,7 +66,7 @@ class Share:
         self._used = used
         self._send = send
         self._pid = pid
-        self._group = make_group(groups(), name) if percent else None
+        self._group = group
 
     @property
     def kept_by(self) -> str:

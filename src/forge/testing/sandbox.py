@@ -314,6 +314,8 @@ class LocalProvider:
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Make one; the template `broken` dies while it is made."""
+        if spec.volumes:
+            raise InputRefused("A folder of this host has no slots for volumes.")
         if spec.template == "broken":
             raise SandboxDied("The machine died while it was made, as this template does.")
         self.made.append(LocalSandbox(spec, create_ms=0.0))

@@ -23,7 +23,7 @@ from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
 from forge.sandbox.agent.volumes import AgentVolumes
 from forge.sandbox.base import Limits, SandboxFacts
-from forge.sandbox.cpu_share import Share
+from forge.sandbox.cpu_share import Share, groups, make_group
 from forge.sandbox.images.store import Image
 from forge.sandbox.metrics import CpuMeter, Metrics
 from forge.sandbox.processes import cpu_seconds, memory, occupied
@@ -71,7 +71,8 @@ class QemuSandbox:
         self._agent = Connection(
             launched.agent_fd, self._on_broken, max_output=limits.max_output_bytes
         )
-        self._share = Share(facts.id, limits.cpu_percent, vmm.pid, self._cpu_seconds, vmm.send)
+        group = make_group(groups(), facts.id) if limits.cpu_percent else None
+        self._share = Share(group, limits.cpu_percent, vmm.pid, self._cpu_seconds, vmm.send)
         self._meter = CpuMeter(time.monotonic(), self._cpu_seconds())
         self._since = time.monotonic()
         self.commands = AgentCommands(self._agent)
