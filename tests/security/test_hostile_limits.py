@@ -167,7 +167,7 @@ async def test_output_without_end_is_cut_and_the_machine_goes_on(
 async def test_descriptors_without_end_are_the_machines_own_want(
     qemu: Sandbox, bystander: Sandbox
 ) -> None:
-    """Root opens files until the kernel has none left: refused by name, and usable once they are gone."""
+    """Root opens files until the kernel has none left: refused by name, usable once they go."""
     hog = "import os, resource, time\n"
     hog += "resource.setrlimit(resource.RLIMIT_NOFILE, (10**6, 10**6))\n"
     hog += "try:\n  while True: os.pipe()\nexcept OSError as error: print(error.errno)\n"
