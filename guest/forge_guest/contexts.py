@@ -142,6 +142,7 @@ class Interpreter:
         self._asking = asyncio.Lock()
         self._contexts: dict[str, Context] = {}
         self._endings: dict[int, int] = {}
+        self._variables: dict[str, str | None] = {}
 
     def verbs(self) -> dict[str, Verb]:
         """What is answered here."""
@@ -180,12 +181,14 @@ class Interpreter:
         self._contexts["default"] = await self._fork(rehearse=True)
         return [str(failure) for failure in answer["failures"]]
 
-    def restored(self) -> None:
-        """Have every context renew its random numbers before the next cell it runs.
+    def restored(self, variables: dict[str, str]) -> None:
+        """Have every context renew its random numbers before the next cell it runs, and take these
+        variables in place of those that an earlier restore brought.
 
         A context takes requests in order, so no cell can run before; one that fails at it ends.
         The zygote draws none, and a context forked from it renews its own at once.
         """
+        self._variables = dict.fromkeys(self._variables) | variables
         for context in self._contexts.values():
             context.stale = True
 
@@ -223,7 +226,7 @@ class Interpreter:
             try:
                 async with asyncio.timeout(deadline_s):
                     renew, context.stale = context.stale, False
-                    await context.send({"run": code, "renew": renew})
+                    await context.send({"run": code, "renew": self._variables if renew else None})
                     return await self._follow(context, stream)
             except TimeoutError:
                 restarted = not await self._wind_down(context)
@@ -303,6 +306,7 @@ class Interpreter:
         except (ContextLost, TimeoutError) as error:
             context.close()
             raise Refused("refused", f"a new code context did not start: {error}") from error
+        context.stale = bool(self._variables)
         return context
 
     async def _ask(self, request: dict[str, Any], fds: list[int], answer: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Agent:
         self._tasks = tasks
         reaper = Reaper()
         self._env: dict[str, str] = {}
+        self._prepared: dict[str, str] = {}
         self._facts = Facts()
         self._interpreter = Interpreter(reaper)
         commands, files = Commands(reaper, self._env), Files()
@@ -72,7 +73,8 @@ class Agent:
     async def _prepare(self, stream: Stream) -> None:
         """Before a template is saved: load the interpreter, then say what people may use."""
         request = stream.request
-        self._env.update({str(key): str(value) for key, value in request["env"].items()})
+        self._prepared = _variables(request["env"])
+        self._env.update(self._prepared)
         failures = []
         if request["interpreter"]:
             failures = await self._interpreter.start(list(request["preload"]), self._env)
@@ -83,9 +85,17 @@ class Agent:
         await stream.message({"failures": failures}, fin=True)
 
     async def _restore(self, stream: Stream) -> None:
+        variables = _variables(stream.request.get("env") or {})
         self._facts.apply(stream.request)
-        self._interpreter.restored()
+        # What the former owner's commands were given is not this one's.
+        self._env.clear()
+        self._env.update(self._prepared | variables)
+        self._interpreter.restored(variables)
         await stream.message({"restored": True}, fin=True)
+
+
+def _variables(value: dict[str, object]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in value.items()}
 
 
 async def serve(port: str) -> None:

@@ -10,6 +10,8 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── SettingsInvalid
     │   ├── NameUnknown
     │   ├── PathRefused
+    │   ├── MachineUnknown
+    │   ├── MachineBusy
     │   └── RunNotFound
     ├── HostUnfit
     │   ├── ProgramMissing
@@ -21,10 +23,15 @@ ledger, the command line and later the API use; it never changes once released.
     ├── TemplateError
     │   ├── TemplateCorrupt
     │   └── TemplateForeign
+    ├── SnapshotError
+    │   ├── SnapshotCorrupt
+    │   └── SnapshotForeign
     ├── SandboxError
     │   ├── SandboxDied
     │   ├── SandboxUnresponsive
     │   ├── SandboxStopped
+    │   ├── SandboxPaused
+    │   ├── ResumeFailed
     │   ├── GuestViolation
     │   ├── GuestRefused
     │   ├── FileNotFound
@@ -101,6 +108,21 @@ class PathRefused(InputRefused):
     default_hint: ClassVar[str] = (
         "Give a plain relative name, or an absolute path inside the machine."
     )
+
+
+class MachineUnknown(InputRefused):
+    """No paused machine of this home has this id."""
+
+    code: ClassVar[str] = "machine_unknown"
+    default_hint: ClassVar[str] = "Use the id of a machine that was paused and not removed."
+
+
+class MachineBusy(InputRefused):
+    """Another process has this machine; one at a time may."""
+
+    code: ClassVar[str] = "machine_busy"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Use it where it is open, or close it there first."
 
 
 class RunNotFound(InputRefused):
@@ -190,6 +212,29 @@ class TemplateForeign(TemplateError):
     code: ClassVar[str] = "template_foreign"
 
 
+class SnapshotError(ForgeError):
+    """What was saved of one machine cannot be used."""
+
+    code: ClassVar[str] = "snapshot_error"
+    fault: ClassVar[Fault] = "host"
+    default_hint: ClassVar[str] = "Remove it and start from a template, or from another snapshot."
+
+
+class SnapshotCorrupt(SnapshotError):
+    """A snapshot's files are not what was saved, or were not yet durable when the host stopped."""
+
+    code: ClassVar[str] = "snapshot_corrupt"
+
+
+class SnapshotForeign(SnapshotError):
+    """A snapshot was saved by another QEMU, host or version of Forge."""
+
+    code: ClassVar[str] = "snapshot_foreign"
+    default_hint: ClassVar[str] = (
+        "Use it with what saved it, which the message names, or remove it and start anew."
+    )
+
+
 class SandboxError(ForgeError):
     """A machine failed, or refused what was asked of it."""
 
@@ -219,6 +264,25 @@ class SandboxStopped(SandboxError):
 
     code: ClassVar[str] = "sandbox_stopped"
     fault: ClassVar[Fault] = "person"
+
+
+class SandboxPaused(SandboxError):
+    """The machine was paused while the call was under way, which ended the call."""
+
+    code: ClassVar[str] = "sandbox_paused"
+    fault: ClassVar[Fault] = "person"
+    retry: ClassVar[bool] = True
+    outcome_known: ClassVar[bool] = False
+    default_hint: ClassVar[str] = "Call again: the machine resumes by itself on its next use."
+
+
+class ResumeFailed(SandboxError):
+    """A paused machine could not be started; it has not run, and is paused as before."""
+
+    code: ClassVar[str] = "resume_failed"
+    fault: ClassVar[Fault] = "host"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Try again; the message says what this host lacked."
 
 
 class GuestViolation(SandboxError):

@@ -5,6 +5,7 @@ since 1970, then 80 random bits from the operating system (the ULID layout,
 https://github.com/ulid/spec).
 """
 
+import re
 import secrets
 from datetime import datetime
 from typing import NewType
@@ -12,6 +13,7 @@ from typing import NewType
 RunId = NewType("RunId", str)
 SandboxId = NewType("SandboxId", str)
 
+_SANDBOX_ID = re.compile(r"sbx_[0-9a-hjkmnp-tv-z]{26}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -28,3 +30,8 @@ def new_run_id(now: datetime) -> RunId:
 def new_sandbox_id(now: datetime) -> SandboxId:
     """A fresh sandbox id, `sbx_…`."""
     return SandboxId(f"sbx_{_ulid(now)}")
+
+
+def is_sandbox_id(text: str) -> bool:
+    """Whether a text has the form of a sandbox id, and so is safe as a file's name."""
+    return _SANDBOX_ID.fullmatch(text) is not None

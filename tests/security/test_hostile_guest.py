@@ -27,6 +27,7 @@ from forge.sandbox.agent import deadlines
 from forge.sandbox.commands import Command
 from forge.sandbox.output import Display, Output
 from forge_guest.wire.frames import HEADER, MAX_PAYLOAD, Type, encode
+from forge_guest.wire.greeting import hello
 from talking import Wired
 
 NAMED = (GuestViolation, SandboxDied, SandboxStopped, SandboxUnresponsive)
@@ -39,6 +40,7 @@ async def machine(peer, on_broken=lambda _: None) -> AsyncIterator[Wired]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     agent = Wired(ours.detach(), on_broken)
+    theirs.send(theirs.recv(len(hello(bytes(16)))))  # the greeting, answered
     with theirs:
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             tasks.create_task(agent.run())
@@ -63,9 +65,7 @@ async def send(side: socket.socket, data: bytes) -> None:
 
 async def asked(side: socket.socket) -> None:
     """Wait until the host has said anything after its HELLO."""
-    data = b""
-    while len(data) <= HEADER.size + 2:
-        data += await asyncio.get_running_loop().sock_recv(side, 65536)
+    await asyncio.get_running_loop().sock_recv(side, 65536)
 
 
 async def nowhere(item: Output | Display) -> None:

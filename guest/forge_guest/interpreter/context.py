@@ -2,7 +2,7 @@
 
 The agent talks to it over a stream socket, each message four bytes of length and a JSON object:
 
-    → {"run": code, "renew": bool}   renew: fresh random numbers first
+    → {"run": code, "renew": object}   unless null: fresh random numbers first, and variables
     ← {"display": bundle}   once per display; the context waits for
     → {"shown": 1}          so that displays stay in order with what is printed
     ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
@@ -140,11 +140,21 @@ def _serve(agent: Agent, module: types.ModuleType) -> NoReturn:
     cells = 0
     while True:
         request = agent.receive()
-        if request["renew"]:
+        if request["renew"] is not None:
             luck.renew()
+            _take(request["renew"])
         cells += 1
         outcome = _run_cell(str(request["run"]), f"<cell {cells}>", module)
         agent.send({"done": outcome})
+
+
+def _take(variables: dict[str, str | None]) -> None:
+    """Set what this machine was told since the last cell, and forget what it no longer has."""
+    for name, text in variables.items():
+        if text is None:
+            os.environ.pop(name, None)  # noqa: TID251 -- its own
+        else:
+            os.environ[name] = text  # noqa: TID251 -- its own
 
 
 def _run_cell(code: str, name: str, module: types.ModuleType) -> dict[str, Any]:

@@ -5,11 +5,13 @@ channel that ends, for whatever reason, ends every stream with `ChannelClosed`.
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 from forge_guest.wire.frames import MAX_PAYLOAD, WireError
+from forge_guest.wire.greeting import NONCE_BYTES, Greeting
 from forge_guest.wire.session import (
     LARGEST_DATA,
     Credited,
@@ -47,6 +49,9 @@ class ByteTransport(Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes to be sent."""
+
+    def discard(self) -> None:
+        """Drop what is queued and was not sent."""
 
     async def drain(self) -> None:
         """Wait until the queue is short."""
@@ -186,8 +191,13 @@ class Channel:
         self._on_open = on_open
         self._streams: dict[int, Stream] = {}
         self._closed: Exception | None = None
-        if host:
-            transport.write(self.session.hello())
+        self._held: bytearray | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.quiet_since = asyncio.get_running_loop().time()
+        self._greeting = Greeting(os.urandom(NONCE_BYTES)) if host else None
+        if self._greeting is not None:
+            transport.write(self._greeting.frame)
 
     async def run(self) -> None:
         """Read until the other side ends the connection.
@@ -198,7 +208,8 @@ class Channel:
         reason: Exception = ChannelClosed("the connection ended")
         try:
             while data := await self._transport.read():
-                for happening in self.session.feed(data):
+                heard = data if self._greeting is None else self._greeting.feed(data)
+                for happening in self.session.feed(heard):
                     self._dispatch(happening)
                 # Reading does not wait while there is more: a flood must not hold up the loop.
                 await asyncio.sleep(0)
@@ -208,12 +219,18 @@ class Channel:
         finally:
             self.close(reason)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over."""
+        return self._closed is not None
+
     def close(self, reason: Exception) -> None:
         """End the connection and every stream on it; calling it again does nothing."""
         if self._closed is not None:
             return
         self._closed = reason
         self._transport.close()
+        self._flowing.set()
         self._end_streams(str(reason))
 
     def _end_streams(self, reason: str) -> None:
@@ -245,8 +262,51 @@ class Channel:
         """Send an encoded frame."""
         if self._closed is not None:
             raise ChannelClosed(str(self._closed))
-        self._transport.write(frame)
+        self._write(frame)
+        await self._flowing.wait()
         await self._transport.drain()
+
+    def _write(self, frame: bytes) -> None:
+        if self._held is None:
+            self._transport.write(frame)
+        else:
+            self._held += frame
+
+    # -- standing still, for whoever copies the other side -----------------------------------------
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def hold(self, request: dict[str, Any]) -> Stream:
+        """Send one last request and keep back whatever would follow it, until `release`.
+
+        Once it is answered the other side has taken all that this end ever sent.
+
+        Raises:
+            TooManyStreams: too many are open already.
+            ChannelClosed: the connection is over.
+        """
+        if self._closed is not None:
+            raise ChannelClosed(str(self._closed))
+        number, frame = self.session.open(request, fin=True)
+        self._streams[number] = stream = Stream(self, number, request)
+        self._write(frame)
+        self._flowing.clear()
+        self._held = bytearray()
+        return stream
+
+    def release(self) -> None:
+        """Send what was kept back, and go on."""
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(bytes(held))
+        self._flowing.set()
+
+    def _forget(self, number: int) -> None:
+        del self._streams[number]
+        self.quiet_since = asyncio.get_running_loop().time()
 
     def _knows(self, stream: Stream) -> bool:
         # After a new HELLO another stream may bear the number of one that somebody still holds.
@@ -262,18 +322,18 @@ class Channel:
         Not awaited: one small frame for each half window received cannot pile up.
         """
         if self._knows(stream):
-            self._transport.write(self.session.consumed(stream.number, cost))
+            self._write(self.session.consumed(stream.number, cost))
 
     def give_up(self, stream: Stream, code: str, message: str) -> None:
         """Reset one stream from this end."""
         if self._knows(stream):
-            del self._streams[stream.number]
-            self._transport.write(self.session.reset(stream.number, code, message))
+            self._forget(stream.number)
+            self._write(self.session.reset(stream.number, code, message))
 
     def retire(self, stream: Stream) -> None:
         """Forget a stream that both sides are done with; its inbox lives on with its reader."""
         if self._knows(stream) and self.session.over(stream.number):
-            del self._streams[stream.number]
+            self._forget(stream.number)
 
     def _dispatch(self, happening: Happening) -> None:
         if isinstance(happening, Opened):
@@ -281,13 +341,16 @@ class Channel:
             return
         if isinstance(happening, Greeted):
             self._end_streams("a host connected anew")
+            # What the former host would have been sent is of no use to this one.
+            self._transport.discard()
+            self._transport.write(happening.reply)
             return
         stream = self._streams.get(happening.stream)
         if stream is None:
             return
         if isinstance(happening, Reset):
-            del self._streams[happening.stream]
-            self._transport.write(happening.reply)
+            self._forget(happening.stream)
+            self._write(happening.reply)
             stream.end(StreamReset(happening.code, happening.message))
             return
         stream.deliver(happening)

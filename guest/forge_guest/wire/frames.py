@@ -19,7 +19,7 @@ MAX_PAYLOAD = 64 * 1024
 """Bytes. Small enough that one frame never holds up another stream for long."""
 
 HEADER = struct.Struct(">IIBB")
-VERSION = 1
+VERSION = 2
 """Of the wire."""
 
 FIN = 1
@@ -33,7 +33,7 @@ class WireError(Exception):
 class Type(enum.IntEnum):
     """What a frame is."""
 
-    HELLO = 0  # two bytes: the version of the wire; from the host, first of all
+    HELLO = 0  # the version of the wire and a nonce; from the host first of all, then echoed
     OPEN = 1  # a JSON object: the request that opens a stream
     DATA = 2  # one byte of lane, then raw bytes
     MESSAGE = 3  # a JSON object

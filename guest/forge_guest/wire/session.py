@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 from forge_guest.wire.frames import (
     MAX_PAYLOAD,
-    VERSION,
     Frame,
     FrameDecoder,
     Type,
@@ -29,6 +28,7 @@ from forge_guest.wire.frames import (
     encode,
     encode_json,
 )
+from forge_guest.wire.greeting import heard, hello
 
 WINDOW = 256 * 1024
 """Bytes of credit that may be under way on one stream in one direction."""
@@ -41,7 +41,6 @@ MAX_STREAMS = 256
 
 _STALE = 4  # frames for a stream that is gone, at most: a RESET and what two halves of credit take
 _CREDIT = struct.Struct(">I")
-_VERSION = struct.Struct(">H")
 
 
 class TooManyStreams(Exception):
@@ -49,7 +48,9 @@ class TooManyStreams(Exception):
 
 
 class Greeted(NamedTuple):
-    """A host connected anew: whatever was under way is over."""
+    """A host connected anew: whatever was under way is over; `reply` is the frame to send first."""
+
+    reply: bytes
 
 
 class Opened(NamedTuple):
@@ -130,11 +131,6 @@ class Session:
         self._stale_left = 0
 
     # -- sending ---------------------------------------------------------------------------------
-
-    @staticmethod
-    def hello() -> bytes:
-        """What a host sends before anything else."""
-        return encode(Type.HELLO, 0, _VERSION.pack(VERSION))
 
     def open(self, request: dict[str, Any], *, fin: bool = False) -> tuple[int, bytes]:
         """Open a stream; returns its number and the frame to send.
@@ -247,11 +243,10 @@ class Session:
     def _hello(self, frame: Frame) -> Greeted:
         if self._host:
             raise WireError("HELLO comes from the host alone")
-        if frame.payload != _VERSION.pack(VERSION):
-            raise WireError("the host speaks another version of the wire")
+        nonce = heard(frame.payload)
         self._greeted = True
         self._begin()
-        return Greeted()
+        return Greeted(hello(nonce))
 
     def _opened(self, frame: Frame) -> Opened:
         number = frame.stream

@@ -46,6 +46,12 @@ class FdTransport:
             if len(self._pending) > _HIGH_WATER:
                 self._writable.clear()
 
+    def discard(self) -> None:
+        """Drop what was kept because it did not fit."""
+        self._pending.clear()
+        self._loop.remove_writer(self._fd)
+        self._writable.set()
+
     async def drain(self) -> None:
         """Wait until little is left unsent."""
         await self._writable.wait()

@@ -5,11 +5,19 @@ whatever raises `SandboxDied`, `SandboxUnresponsive` or `GuestViolation` has des
 and every later call raises `SandboxStopped`. Any call on a machine may raise those four. Everything
 a guest sends is hostile: implementations bound, check and clip it.
 
+A *paused* machine is on the host's disk and takes neither memory nor processor. Any use resumes it
+first, so callers need not know. Its variables, background processes and files are as they were; its
+luck (random numbers, clock, names, ids) is new after every resume and in every copy, before
+anyone's code goes on in it. What a call may raise besides, where it finds the machine paused:
+`ResumeFailed` (it is still paused, and whole), `SnapshotCorrupt`, `SnapshotForeign`, `NoSpace`; and
+`SandboxPaused` where the machine was paused under it. `lifecycle` has the states.
+
 What a machine can do has a page for each: `commands`, `files`, `code`; `output` is what they show.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from forge.errors import InputRefused
 from forge.ids import SandboxId
@@ -18,6 +26,9 @@ from forge.sandbox.commands import Commands
 from forge.sandbox.files import Files
 from forge.sandbox.metrics import Metrics
 from forge.sandbox.volumes import VolumeMount
+from forge.sandbox.lifecycle import State
+
+OnTimeout = Literal["pause", "kill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +87,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """What machine is wanted."""
+    """What machine is wanted.
+
+    Attributes:
+        template: a template's name, or a snapshot's, whose machine's limits then hold.
+        limits: what it may use.
+        env: variables for its commands and code, secrets among them. They are told to the machine
+            when it starts, resumes or is copied, and kept in memory alone.
+        idle_s: pause it after so many seconds without a call; 0: never.
+        lifetime_s: how many seconds it may run at a stretch; 0: without end.
+        volumes: what it has of `volumes`, each at its place. While it has any, it cannot be forked
+            or kept under a name; paused, it keeps them.
+        on_timeout: what happens then. It ends calls under way, which an idle pause never does.
+    """
 
     template: str = "base"
     limits: Limits = Limits()
     volumes: tuple[VolumeMount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    idle_s: float = 0.0
+    lifetime_s: float = 0.0
+    on_timeout: OnTimeout = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +119,24 @@ class SandboxFacts:
     accelerator: str
     template: str
     create_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A machine as it was at one moment, kept under a name that `SandboxSpec.template` takes."""
+
+    name: str
+    template: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachineInfo:
+    """A machine of this home: one that this provider runs, or that is paused."""
+
+    id: SandboxId
+    state: State
+    template: str
 
 
 class Sandbox(Protocol):
@@ -119,6 +164,49 @@ class Sandbox(Protocol):
         Raises:
             SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped: see above; without
                 `claims` only SandboxStopped, as the guest is not asked.
+        """
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+
+    async def pause(self) -> None:
+        """Save it to the host's disk and end its VMM; calls under way raise `SandboxPaused`.
+
+        Raises:
+            NoSpace: it could not be saved, and goes on.
+            SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped: see above.
+        """
+
+    async def resume(self) -> None:
+        """Have it run, as any use would. A machine that runs is left alone.
+
+        Raises:
+            ResumeFailed, SnapshotCorrupt, SnapshotForeign, NoSpace: it is paused as before.
+            SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped: see above.
+        """
+
+    async def snapshot(self, name: str) -> Snapshot:
+        """Keep what it is now under a name; it goes on, its calls unharmed.
+
+        Raises:
+            InputRefused: the name is malformed, or taken.
+            NoSpace, ResumeFailed, SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped.
+        """
+
+    async def fork(
+        self, count: int = 1, *, env: Mapping[str, str] | None = None
+    ) -> "tuple[Sandbox, ...]":
+        """Copies of it that live on their own; it goes on, its calls unharmed.
+
+        Args:
+            count: how many; all of them are made, or none.
+            env: the copies' variables in place of this machine's. What a process of the machine
+                has read into its memory is copied with it.
+
+        Raises:
+            InputRefused: `count` is below 1.
+            NoSpace, ResumeFailed, SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped.
         """
 
     async def stop(self) -> None:
@@ -175,8 +263,39 @@ class SandboxProvider(Protocol):
             SandboxDied, SandboxUnresponsive, GuestViolation: the new machine failed and is gone.
         """
 
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """The machines that this provider runs, and those of this home that are paused."""
+
+    async def open(self, sandbox_id: SandboxId) -> Sandbox:
+        """A paused machine, to go on with; one process at a time has it.
+
+        Raises:
+            MachineUnknown: there is none of this id that is whole.
+            MachineBusy: another process has it.
+            SnapshotCorrupt, SnapshotForeign: it cannot be used here.
+        """
+
+    async def remove(self, sandbox_id: SandboxId) -> None:
+        """Destroy a machine, paused or running here.
+
+        Raises:
+            MachineUnknown, MachineBusy: as in `open`.
+        """
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """What is kept under a name, sorted by name."""
+
+    async def remove_snapshot(self, name: str) -> None:
+        """Remove a snapshot; machines that were made from it go on.
+
+        Raises:
+            NameUnknown: there is none of this name.
+        """
+
     async def reap(self) -> int:
-        """Remove what dead owners left behind; returns how many machines that was."""
+        """Remove what dead owners left behind, except paused machines; returns how many machines
+        that was.
+        """
 
     async def close(self) -> None:
-        """Stop every machine this provider made and free everything it holds."""
+        """Stop every machine that runs here, let paused ones be, and free all that is held."""

@@ -77,11 +77,10 @@ class Share:
 
     async def run(self) -> None:
         """Keep it, from now until cancelled or until the process is gone."""
-        if self._group is not None:
-            set_share(self._group, self._percent)
-            (self._group / "cgroup.procs").write_text(str(self._pid))
-        elif self._percent:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the process is gone
+            if self._group is not None:
+                (self._group / "cgroup.procs").write_text(str(self._pid))
+            elif self._percent:
                 await self._by_signals()
 
     async def _by_signals(self) -> None:
@@ -167,15 +166,21 @@ def _made(folder: Path) -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def make_group(parent: Path | None, name: str) -> Path | None:
-    """A control group of this name, or None where none can be made."""
+def make_group(parent: Path | None, name: str, percent: int) -> Path | None:
+    """A control group of this name that holds to a share, or None where none can be made."""
     if parent is None:
         return None
     for left in parent.iterdir():  # by a Forge that was killed; one in use cannot be removed
         if left.is_dir() and not (left / "cgroup.procs").read_text():
             with contextlib.suppress(OSError):
                 left.rmdir()
-    return _made(parent / name)
+    group = _made(parent / name)
+    try:
+        if group is not None:
+            set_share(group, percent)
+    except OSError:
+        return None
+    return group
 
 
 def set_share(group: Path, percent: int) -> None:

@@ -23,10 +23,10 @@ class Metrics:
     """A machine's use at one moment.
 
     Attributes:
-        uptime_s: since the machine was ready, in seconds.
+        uptime_s: since the machine was made or opened here, in seconds; pauses count.
         cpu_seconds: processor time that the machine has used in all, its VMM included.
         cpu_percent: of one processor, since the reading before (at least a tenth of a second ago).
-        memory_rss_bytes: host memory that the machine touches, shared pages counted whole.
+        memory_rss_bytes: (a paused machine's memory is 0) host memory that the machine touches, shared pages counted whole.
         memory_pss_bytes: the same with each shared page divided among those that share it.
         memory_private_bytes: host memory that is the machine's alone: what ending it gives back.
         memory_limit_bytes: the guest's memory; the VMM's own comes on top.

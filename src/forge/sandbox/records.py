@@ -1,9 +1,12 @@
 """Who owns what on this host: a folder per machine, with a record of its processes.
 
     <home>/machines/<id>/record.json    the owner and the VMM, each by pid *and* start time
+    <home>/machines/<id>/lock           locked by the one process that has the machine
+    <home>/machines/<id>/manifest.json  there while it is paused: see `qemu.saved`
 
 A pid alone may have been given to another process since; with the start time it cannot be mistaken.
-The reaper removes folders whose owner is dead, and kills their VMM if it still lives.
+The reaper removes folders whose owner is dead, and kills their VMM if it still lives. A paused
+machine needs no owner and is kept.
 """
 
 import contextlib
@@ -15,6 +18,9 @@ import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+PAUSED = "manifest.json"
+"""What a folder holds while its machine is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +82,34 @@ def new_folder(machines: Path, name: str) -> Path:
     return folder
 
 
+def take(folder: Path) -> int | None:
+    """Be the one process that has a machine; returns a descriptor whose closing ends that, or None
+    where another has it.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be locked.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(folder / "lock", flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 def reap(machines: Path) -> int:
-    """Remove the machines of dead owners; returns how many."""
+    """Remove the machines of dead owners that are not paused; returns how many."""
     removed = 0
     with _lock(machines):
         for folder in machines.iterdir():
-            if folder.is_dir() and _abandoned(folder):
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            if _abandoned(folder) and not (folder / PAUSED).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
     return removed

@@ -32,7 +32,7 @@ MAX_MOUNTS = 4
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PLACE = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){1,8}")
 _KEPT_FREE = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr")
-_IMAGE, _MANIFEST = "volume.img", "volume.json"
+_IMAGE, _MANIFEST, _NOTES = "volume.img", "volume.json", "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class VolumeStore:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "volumes"
+        self._machines = home / "machines"
 
     async def create(self, name: str, size_mib: int) -> Volume:
         """Make an empty volume.
@@ -187,8 +188,13 @@ class VolumeStore:
         finally:
             held.close()
 
-    def hold(self, name: str, *, read_only: bool) -> HeldVolume:
+    def hold(self, name: str, *, read_only: bool, machine: str = "") -> HeldVolume:
         """Open and lock a volume for one machine: alone for writing, with others for reading.
+
+        Args:
+            name: the volume's.
+            read_only: whether it is only to be read.
+            machine: for whom: the note it left when it was paused is no hindrance.
 
         Raises:
             InputRefused, NameUnknown: as in `show`.
@@ -204,6 +210,8 @@ class VolumeStore:
             locked = reading if held.writing is None else held.writing
             kind = fcntl.LOCK_SH if read_only else fcntl.LOCK_EX
             fcntl.flock(locked, kind | fcntl.LOCK_NB)
+            if not self._free(name, machine, read_only=read_only):
+                raise BlockingIOError
             # Removed, and perhaps made anew, since it was opened.
             if not path.exists() or not path.samefile(f"/proc/self/fd/{locked}"):
                 raise self._unknown(name)
@@ -214,6 +222,27 @@ class VolumeStore:
             held.close()
             raise
         return held
+
+    def note(self, name: str, machine: str, *, read_only: bool) -> None:
+        """Note that a machine which is to be paused has a volume.
+
+        Raises:
+            OSError: the host cannot write it.
+        """
+        notes = self._folder / name / _NOTES
+        notes.mkdir(mode=0o700, exist_ok=True)
+        (notes / machine).write_text("ro" if read_only else "rw")
+
+    def _free(self, name: str, machine: str, *, read_only: bool) -> bool:
+        notes = self._folder / name / _NOTES
+        for note in sorted(notes.iterdir()) if notes.is_dir() else ():
+            if note.name == machine:
+                continue
+            if not (self._machines / note.name).is_dir():
+                note.unlink(missing_ok=True)  # that machine is gone
+            elif not read_only or note.read_text() != "ro":
+                return False
+        return True
 
     def mark(self, name: str, *, clean: bool) -> None:
         """Note whether a volume was given back whole; called by whoever holds it for writing."""

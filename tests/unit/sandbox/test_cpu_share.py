@@ -80,7 +80,7 @@ async def test_a_loop_without_end_gets_its_share_by_signals():
 async def test_a_loop_without_end_gets_its_share_by_a_control_group():
     """The kernel holds it, and the group is gone with its process."""
     process = await burning()
-    group = cpu_share.make_group(cpu_share.groups(), "test-of-share")
+    group = cpu_share.make_group(cpu_share.groups(), "test-of-share", 20)
     share = Share(group, 20, process.pid, lambda: cpu_seconds(process.pid), print)
     assert share.kept_by == "cgroup"
     used, passed = await kept(share, process)

@@ -11,10 +11,13 @@ import pytest
 
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import FrameDecoder, Type, WireError, encode
+from forge_guest.wire.greeting import hello
 from forge_guest.wire.session import WINDOW, Data, Message, Session
 from forge_guest.wire.transport import FdTransport
 
 PATIENCE = 10.0
+NONCE = bytes(16)
+GREETED = hello(NONCE)[10:]
 
 
 @dataclass
@@ -60,6 +63,7 @@ async def lone_host() -> AsyncIterator[tuple[Channel, socket.socket]]:
     with other:
         async with asyncio.timeout(PATIENCE):
             host = Channel(FdTransport(one.detach()), host=True)
+            other.send(other.recv(len(hello(NONCE))))
             try:
                 yield host, other
             finally:
@@ -80,6 +84,9 @@ class Scripted:
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def discard(self) -> None:
+        self.written.clear()
 
     async def drain(self) -> None:
         if self.full:
@@ -340,11 +347,11 @@ async def test_a_new_host_ends_what_the_former_left():
             former = Session(host=True)
             request = former.open({"host": 1})[1]
             piece = former.data(1, 1, bytes(60_000))
-            await loop.sock_sendall(other, former.hello() + request + piece * 4)
+            await loop.sock_sendall(other, hello(NONCE) + request + piece * 4)
             stale = await opened.get()
             await settled()
             current = Session(host=True)
-            await loop.sock_sendall(other, current.hello() + current.open({"host": 2})[1])
+            await loop.sock_sendall(other, hello(NONCE) + current.open({"host": 2})[1])
             fresh = await opened.get()
             assert fresh.number == stale.number
             for _ in range(4):
@@ -356,7 +363,7 @@ async def test_a_new_host_ends_what_the_former_left():
             stale.reset("refused", "too late")
             await fresh.message({"to": 2}, fin=True)
             guest.close(ChannelClosed("over"))
-        happened = current.feed(await drained(other))
+        happened = current.feed((await drained(other)).partition(hello(NONCE) * 2)[2])
         assert [type(each) for each in happened] == [Message]
         assert happened[0].value == {"to": 2}
 
@@ -372,22 +379,22 @@ async def test_a_handler_that_ended_cannot_reset_a_new_hosts_stream():
             guest = Channel(FdTransport(one.detach()), host=False, on_open=opened.put_nowait)
             tasks.create_task(quiet(guest))
             former, current = Session(host=True), Session(host=True)
-            await loop.sock_sendall(other, former.hello() + former.open({}, fin=True)[1])
+            await loop.sock_sendall(other, hello(NONCE) + former.open({}, fin=True)[1])
             stale = await opened.get()
             await stale.message({}, fin=True)
-            await loop.sock_sendall(other, current.hello() + current.open({})[1])
+            await loop.sock_sendall(other, hello(NONCE) + current.open({})[1])
             fresh = await opened.get()
             stale.reset("refused", "an error after the answer")
             assert isinstance(await outcome(stale.send(1, b"x")), ChannelClosed)
             await fresh.message({"answer": 2}, fin=True)
             guest.close(ChannelClosed("over"))
         frames = list(FrameDecoder().feed(await drained(other)))
-        assert [frame.payload for frame in frames] == [b"{}", b'{"answer":2}']
+        assert [frame.payload for frame in frames] == [GREETED, b"{}", GREETED, b'{"answer":2}']
 
 
 async def test_reading_without_end_leaves_turns_to_others():
     """A transport that never makes the reader wait does not keep the loop to itself."""
-    transport = Scripted(endless=encode(Type.HELLO, 0, b"\0\1"))
+    transport = Scripted(endless=hello(NONCE))
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(Channel(transport, host=False).run())
         await settled()
@@ -471,3 +478,31 @@ async def test_bytes_written_after_the_other_side_left_are_dropped():
         await transport.drain()
         assert await transport.read() == b""
     transport.close()
+
+
+async def test_a_line_that_is_held_says_one_thing_more_and_nothing_else():
+    """After `hold` only its own request goes out; what follows comes after `release`, in order."""
+    async with lone_host() as (host, other), asyncio.TaskGroup() as tasks:
+        before = await host.open({"n": 1})
+        asked = host.hold({"n": 2})
+        assert host.streams == 2
+        later = tasks.create_task(host.open({"n": 3}))
+        before.reset("cancelled", "")
+        await settled()
+        assert not later.done()
+        sent = list(FrameDecoder().feed(other.recv(1 << 16)))
+        assert [(f.type, f.stream) for f in sent] == [(Type.OPEN, 1), (Type.OPEN, asked.number)]
+        host.release()
+        await later
+        sent = list(FrameDecoder().feed(other.recv(1 << 16)))
+        assert [(f.type, f.stream) for f in sent] == [(Type.RESET, 1), (Type.OPEN, 5)]
+
+
+async def test_a_guest_that_is_greeted_drops_what_it_had_not_sent():
+    """Half a frame for the former host is not finished before the answer to the new one."""
+    transport = Scripted()
+    guest = Channel(transport, host=False)
+    transport.write(b"half a frame")
+    for happening in guest.session.feed(hello(NONCE)):
+        guest._dispatch(happening)
+    assert bytes(transport.written) == hello(NONCE)

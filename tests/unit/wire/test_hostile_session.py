@@ -12,16 +12,18 @@ import tracemalloc
 import pytest
 
 from forge_guest.wire.frames import FIN, HEADER, MAX_PAYLOAD, Type, WireError, encode
+from forge_guest.wire.greeting import hello
 from forge_guest.wire.session import MAX_STREAMS, OVERHEAD, WINDOW, Session
 
 FRAMES = 120_000
+NONCE = bytes(16)
 CREDIT = struct.Struct(">I")
 
 
 def conversation(rng: random.Random, *, hostile_host: bool) -> tuple[Session, list[bytes]]:
     """The victim, in the middle of honest streams, and what the other side would send next."""
     host, guest = Session(host=True), Session(host=False)
-    guest.feed(host.hello())
+    guest.feed(hello(NONCE))
     sender, victim = (host, guest) if hostile_host else (guest, host)
     honest = []
     for _ in range(rng.randrange(1, 4)):
@@ -51,7 +53,7 @@ def invented(rng: random.Random) -> bytes:
         Type.MESSAGE: [b"{}", b"7", b"", b"[" * 20_000],
         Type.RESET: [b"{}", b"1", b'{"code":[]}', b'{"message":{"a":1}}', b"\xff"],
         Type.DATA: [b"", b"\1", b"\1" + bytes(60_000)],
-        Type.HELLO: [b"", b"\0\1", b"\0\2"],
+        Type.HELLO: [b"", b"\0\1", b"\0\2", b"\0\2" + NONCE],
     }
     fin = kind in (Type.OPEN, Type.MESSAGE, Type.DATA) and rng.random() < 0.3
     return encode(kind, stream, rng.choice(payloads[kind]), fin=fin)
@@ -122,7 +124,7 @@ def host_with_a_stream() -> tuple[Session, int]:
 
 def guest_greeted() -> Session:
     guest = Session(host=False)
-    guest.feed(Session.hello())
+    guest.feed(hello(NONCE))
     return guest
 
 

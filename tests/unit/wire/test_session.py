@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from forge_guest.wire.frames import MAX_PAYLOAD, Type, WireError, encode
+from forge_guest.wire.greeting import hello
 from forge_guest.wire.session import (
     MAX_STREAMS,
     OVERHEAD,
@@ -21,6 +22,8 @@ from forge_guest.wire.session import (
 )
 
 SIZES = st.sampled_from([0, 1, 100, 5_000, 32_768, MAX_PAYLOAD - 1])
+
+NONCE = bytes(16)
 
 
 class End:
@@ -80,7 +83,7 @@ class TwoEnds(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.host, self.guest = End(host=True), End(host=False)
-        self.host.write(self.host.session.hello())
+        self.host.write(hello(NONCE))
 
     def _end(self, host: bool) -> tuple[End, End]:
         return (self.host, self.guest) if host else (self.guest, self.host)
@@ -146,7 +149,7 @@ class TwoEnds(RuleBasedStateMachine):
         self.guest.take(bytes(self.host.out))
         self.guest.out.clear()
         self.host = End(host=True)
-        self.guest.take(self.host.session.hello())
+        self.guest.take(hello(NONCE))
         assert not self.guest.session._streams
 
     @invariant()
@@ -183,7 +186,7 @@ test_two_honest_ends_always_agree = TwoEnds.TestCase
 
 def greeted_pair() -> tuple[Session, Session]:
     host, guest = Session(host=True), Session(host=False)
-    assert guest.feed(host.hello()) == [Greeted()]
+    assert guest.feed(hello(NONCE)) == [Greeted(hello(NONCE))]
     return host, guest
 
 
@@ -303,4 +306,4 @@ def test_an_honest_guest_hears_nothing_before_hello():
 def test_a_guest_refuses_another_version():
     """Both ends must speak the very same wire."""
     with pytest.raises(WireError, match="another version"):
-        Session(host=False).feed(encode(Type.HELLO, 0, b"\0\2"))
+        Session(host=False).feed(encode(Type.HELLO, 0, b"\0\1" + NONCE))

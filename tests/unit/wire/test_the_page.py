@@ -9,7 +9,7 @@ import pytest
 from forge.sandbox.agent import answers, call, connection, deadlines
 from forge.sandbox.agent import files as agent_files
 from forge.sandbox.files import MAX_PATH_BYTES
-from forge_guest.wire import frames, session
+from forge_guest.wire import frames, greeting, session
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
@@ -138,8 +138,10 @@ def test_the_numbers_are_the_codes_own():
 
 def test_the_versions_agree():
     """Host and guest speak one version of the verbs, and the page says which."""
-    assert constant("VERSION", "serve.py") == connection.AGENT_VERSION == frames.VERSION == 1
-    assert "Both are 1." in PAGE
+    assert constant("VERSION", "serve.py") == connection.AGENT_VERSION == 1
+    assert frames.VERSION == 2
+    assert "The wire's is 2, the verbs' is 1." in PAGE
+    assert f"more than {greeting.MAX_STALE // (1024 * 1024)} MiB" in PAGE
 
 
 def test_every_lane_has_its_row():

@@ -1,6 +1,7 @@
 """`sandbox.commands` over the wire."""
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import replace
 
 from forge.errors import InputRefused
@@ -40,7 +41,16 @@ class AgentCommands:
 def _check_command(command: Command) -> None:
     if not command.argv or any("\0" in word for word in command.argv):
         raise InputRefused("a command needs a program, and no word of it may hold NUL")
-    for name, value in command.env.items():
+    check_variables(command.env)
+    check_path(command.cwd)
+
+
+def check_variables(env: Mapping[str, str]) -> None:
+    """Refuse what cannot be set in an environment.
+
+    Raises:
+        InputRefused: a name is empty or holds `=`, or one or its value holds NUL.
+    """
+    for name, value in env.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
             raise InputRefused(f"{name[:100]!r} cannot be set in a command's environment")
-    check_path(command.cwd)

@@ -8,8 +8,10 @@ Each call waits for the guest at most its own deadline plus a margin (`call` say
 counted). A guest that lets it pass is destroyed.
 """
 
+import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from forge.errors import (
@@ -24,7 +26,7 @@ from forge.errors import (
 from forge.sandbox.agent import answers, deadlines
 from forge.sandbox.agent.call import Call
 from forge.sandbox.metrics import Claims
-from forge_guest.wire.channel import Channel, ChannelClosed, Stream
+from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
 from forge_guest.wire.session import TooManyStreams
 from forge_guest.wire.transport import FdTransport
@@ -69,7 +71,27 @@ class Connection:
         self._channel = Channel(self._counted, host=True)
         self._on_broken = on_broken
         self._broken: SandboxError | None = None
-        self._stopped = False
+        self._stopped: SandboxError | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many calls are under way."""
+        return self._channel.streams
+
+    @property
+    def quiet_since(self) -> float:
+        """When the last call ended, by the event loop's clock."""
+        return self._channel.quiet_since
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be made."""
+        return self._broken is None and self._stopped is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the line itself is closed."""
+        return self._channel.closed
 
     async def run(self) -> None:
         """Read until the connection ends; one task runs this for the machine's whole life."""
@@ -80,17 +102,17 @@ class Connection:
         else:
             self._break(SandboxDied("the machine ended while it was in use"))
 
-    def close(self) -> None:
-        """End the connection; calls under way raise `SandboxStopped`."""
-        self._stopped = True
-        self._channel.close(ChannelClosed("the machine was stopped"))
+    def close(self, why: SandboxError | None = None) -> None:
+        """End the connection; calls under way raise `why`, or `SandboxStopped`."""
+        self._stopped = self._stopped or why or SandboxStopped("the machine was stopped")
+        self._channel.close(ChannelClosed(self._stopped.message))
 
     def _break(self, error: SandboxError) -> SandboxError:
         if self._broken is None and not self._stopped:
             self._broken = error
             self._on_broken(error)
             self._channel.close(ChannelClosed(str(error)))
-        return self._broken or SandboxStopped("the machine was stopped")
+        return self._broken or self._stopped or error
 
     # -- before anyone uses the machine ----------------------------------------------------------
 
@@ -118,8 +140,8 @@ class Connection:
         async with Call(self, request, deadlines.PREPARE_S, fin=True) as call:
             return call.checked(answers.failures, await call.final())
 
-    async def restore(self, hostname: str, now_ns: int) -> None:
-        """Give a restored machine facts of its own: randomness, clock, name, id.
+    async def restore(self, hostname: str, now_ns: int, env: Mapping[str, str]) -> None:
+        """Give a restored machine facts of its own: randomness, clock, name, id, variables.
 
         Raises:
             SandboxDied, SandboxUnresponsive, GuestViolation: it did not apply all of them.
@@ -130,6 +152,7 @@ class Connection:
             "realtime_ns": now_ns,
             "hostname": hostname,
             "machine_id": secrets.token_hex(16),
+            "env": dict(env),
         }
         try:
             reply = await self._ask(request, deadlines.QUICK_S)
@@ -155,6 +178,38 @@ class Connection:
         """One round trip."""
         await self._ask({"verb": "ping"}, deadlines.QUICK_S)
 
+    @contextlib.asynccontextmanager
+    async def quieted(self) -> AsyncIterator[None]:
+        """Hold back what would be sent, once the guest has taken all that was, for the block.
+
+        Raises:
+            GuestRefused: too many calls are under way.
+            SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped: see `sandbox.base`.
+        """
+        try:
+            asked = self._channel.hold({"verb": "ping"})
+        except TooManyStreams as error:
+            raise GuestRefused(f"the machine has too many calls under way: {error}") from error
+        except ChannelClosed as error:
+            raise self.gone() from error
+        try:
+            await self._taken(asked)
+            yield
+        finally:
+            self._channel.release()
+
+    async def _taken(self, asked: Stream) -> None:
+        try:
+            async with asyncio.timeout(deadlines.QUICK_S):
+                while await asked.receive() is not None:
+                    continue
+        except TimeoutError as error:
+            raise self.overdue("ping", deadlines.QUICK_S) from error
+        except StreamReset as error:
+            raise self.violated("it refuses a ping") from error
+        except ChannelClosed as error:
+            raise self.gone() from error
+
     # -- for calls -----------------------------------------------------------------------------
 
     def violated(self, why: str) -> SandboxError:
@@ -175,9 +230,10 @@ class Connection:
             GuestRefused: too many calls are under way.
             SandboxStopped, SandboxDied: the machine has gone.
         """
-        if self._broken or self._stopped:
-            reason = f": {self._broken.message}" if self._broken else ""
-            raise SandboxStopped(f"this machine is no longer there{reason}")
+        if self._stopped is not None and self._broken is None:
+            raise self._stopped
+        if self._broken is not None:
+            raise SandboxStopped(f"this machine is no longer there: {self._broken.message}")
         try:
             return await self._channel.open(request, fin=fin)
         except ValueError as error:

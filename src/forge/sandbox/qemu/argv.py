@@ -117,7 +117,8 @@ def machine_argv(program: str, shape: Shape, fds: Descriptors, boot: Boot | None
             "cache=unsafe,discard=unmap,detect-zeroes=unmap",
         ),
         *slot_argv(fds.volumes),
-        *(["-incoming", "defer"] if boot is None else _boot(boot)),
+        # A clone stands still (-S) until told to go: what it starts from stays whole so long.
+        *(["-S", "-incoming", "defer"] if boot is None else _boot(boot)),
     ]
 
 

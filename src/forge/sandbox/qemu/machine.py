@@ -1,10 +1,8 @@
-"""One cloned machine: made from a template, owned by one task, gone without a trace.
+"""One machine under QEMU, from its first answer to its end. `sandbox.lifecycle` has its states.
 
-       create                     stop, or the machine breaks
-    ────────────▶ running ─────────────────────────────────────▶ gone
-
-The owner task (`own`) reads the agent's line for the machine's whole life; however it ends, QEMU
-is killed and the machine's folder removed before `gone` is set.
+Whatever changes the state goes through one task, `own`, and a queue: it starts the machine, pauses
+and resumes it, saves and copies it, one request at a time. Everybody else asks. However `own` ends,
+QEMU is killed, and the machine's folder removed unless it holds the machine, paused.
 """
 
 import asyncio
@@ -12,207 +10,403 @@ import contextlib
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from forge.errors import SandboxDied, SandboxError, SandboxStopped, SandboxUnresponsive
-from forge.sandbox import records
+from forge.errors import (
+    ForgeError,
+    HostUnfit,
+    InputRefused,
+    NoSpace,
+    ResumeFailed,
+    SandboxDied,
+    SandboxError,
+    SandboxStopped,
+    SandboxUnresponsive,
+)
+from forge.sandbox import lifecycle
 from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.agent.commands import AgentCommands
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.files import AgentFiles
-from forge.sandbox.agent.volumes import AgentVolumes
-from forge.sandbox.base import Limits, SandboxFacts
-from forge.sandbox.cpu_share import Share, groups, make_group
-from forge.sandbox.images.store import Image
-from forge.sandbox.metrics import CpuMeter, Metrics
-from forge.sandbox.processes import cpu_seconds, memory, occupied
-from forge.sandbox.qemu.argv import Shape
-from forge.sandbox.qemu.launch import Launched, Layout, launch
-from forge.sandbox.qemu.slots import VolumeFds, serial
-from forge.sandbox.qemu.template import Template, copy_sparse
-from forge.sandbox.volumes import HeldVolume, VolumeMount, VolumeStore
+from forge.sandbox.agent.waking import WakingLine, paused
+from forge.sandbox.base import Sandbox, SandboxFacts, SandboxSpec, Snapshot
+from forge.sandbox.lifecycle import Request, State
+from forge.sandbox.qemu import saved
+from forge.sandbox.qemu.house import House
+from forge.sandbox.qemu.measuring import Measuring
+from forge.sandbox.qemu.running import DATA, Clone, Running, in_thread, saved_to, started
 
-_STOP_S = 15.0  # killing QEMU and removing its folder takes milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Clone:
-    """What a clone is made from. Sizes are MiB."""
-
-    image: Image
-    shape: Shape
-    template: Template
-    disk_mib: int
-    volumes: tuple[HeldVolume, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a machine was given beside its template: limits, and volumes in their slots' order."""
-
-    limits: Limits
-    mounts: tuple[VolumeMount, ...]
-    store: VolumeStore
+_STOP_S = 30.0  # killing QEMU and removing its folder takes milliseconds, on a busy host seconds
 
 
 class QemuSandbox:
-    """A machine under QEMU; see `forge.sandbox.base.Sandbox` for the contract."""
+    """A machine under QEMU; see `forge.sandbox.base.Sandbox` for the contract.
 
-    def __init__(self, folder: Path, launched: Launched, facts: SandboxFacts, given: Given) -> None:
+    Args:
+        folder: its own, with a record; removed at its end.
+        lock: the descriptor that makes this process its only owner; closed at its end.
+        clone: what it starts from; None for one that is paused in its folder.
+        spec: what was wished.
+        facts: what is true of it.
+        house: whoever made it.
+    """
+
+    def __init__(  # noqa: PLR0913 -- each is a thing of its own
+        self,
+        folder: Path,
+        lock: int,
+        clone: Clone,
+        spec: SandboxSpec,
+        facts: SandboxFacts,
+        house: House,
+        *,
+        asleep: bool = False,
+    ) -> None:
         self.facts = facts
-        self._given = given
         self.gone = asyncio.Event()
+        self.state: State = "paused" if asleep else "creating"
         self._folder = folder
-        self._launched = launched
+        self._lock = lock
+        self._clone = clone
+        self._spec = spec
+        self._house = house
+        self._running: Running | None = None
         self._end = asyncio.Event()
+        self._why: SandboxError | None = None
+        self._keep = False
         self._awake = asyncio.Event()
-        limits, vmm = given.limits, launched.vmm
-        self._agent = Connection(
-            launched.agent_fd, self._on_broken, max_output=limits.max_output_bytes
+        self._since = 0.0
+        self._sealing = saved.Sealing(folder)
+        self._sealed: asyncio.Task[None] | None = None
+        self._requests: asyncio.Queue[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]]
+        self._requests = asyncio.Queue()
+        over = self._after_end
+        line = WakingLine(
+            self._connected, self._connection, lambda: self._why, clone.limits.max_output_bytes
         )
-        group = make_group(groups(), facts.id) if limits.cpu_percent else None
-        self._share = Share(group, limits.cpu_percent, vmm.pid, self._cpu_seconds, vmm.send)
-        self._meter = CpuMeter(time.monotonic(), self._cpu_seconds())
-        self._since = time.monotonic()
-        self.commands = AgentCommands(self._agent)
-        self.files = AgentFiles(self._agent)
-        self.code = AgentInterpreter(self._agent)
-        self._volumes = AgentVolumes(self._agent)
+        self._measuring = Measuring(
+            folder, clone.limits, self._connected, lambda: self._running, over
+        )
+        self.metrics = self._measuring.read
+        self.commands = AgentCommands(line)
+        self.files = AgentFiles(line)
+        self.code = AgentInterpreter(line)
 
     @property
     def pid(self) -> int:
-        """The VMM's process id."""
-        return self._launched.vmm.pid
+        """The VMM's process id; 0 while there is none."""
+        return self._running.launched.vmm.pid if self._running else 0
 
-    def _on_broken(self, _: SandboxError) -> None:
-        self._end.set()
+    # -- what anybody may ask ----------------------------------------------------------------------
 
-    async def own(self) -> None:
-        """Be the machine's one task, from its first answer to its end."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(self._agent.run())
-                sharing = tasks.create_task(self._keep_share())
-                await self._end.wait()
-                reading.cancel()
-                sharing.cancel()
-        finally:
-            self._agent.close()
-            self._launched.vmm.kill()
-            try:
-                await asyncio.shield(self._launched.close())
-            finally:
-                self._share.close()
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self.gone.set()
-
-    async def _keep_share(self) -> None:
-        await self._awake.wait()
-        await self._share.run()
-
-    def _cpu_seconds(self) -> float:
-        return cpu_seconds(self.pid)
-
-    async def wake(self, template: Template) -> None:
-        """Load the template's state, and give the machine facts of its own and its volumes.
+    async def start(self) -> None:
+        """Have it come up for the first time.
 
         Raises:
-            SandboxDied, SandboxUnresponsive, GuestViolation: it did not come up.
-            VolumeUnusable: its kernel does not take a volume.
+            ProgramMissing, NoSpace, SandboxDied, SandboxUnresponsive, GuestViolation: it did not.
         """
-        await self._launched.monitor.load_state(template.state)
-        await self._agent.restore(self.facts.id.replace("_", "-"), time.time_ns())
-        if self._given.mounts:
-            slots = ((serial(slot), each) for slot, each in enumerate(self._given.mounts))
-            await self._volumes.mount(tuple(slots))
-        await self._limit_disks()
-        self._since = time.monotonic()
-        self._awake.set()
+        await self._ask("start", self._start)
 
-    async def _limit_disks(self) -> None:
-        limits = self._given.limits
-        if limits.disk_mib_s or limits.disk_iops:
-            names = ("agent", "root", "data", *(f"vol{n}" for n in range(len(self._given.mounts))))
-            monitor = self._launched.monitor
-            await monitor.limit_disks(names, limits.disk_mib_s, limits.disk_iops)
+    async def pause(self) -> None:
+        """See `forge.sandbox.base.Sandbox.pause`."""
+        await self._ask("pause", self._pause)
 
-    async def metrics(self, *, claims: bool = True) -> Metrics:
-        """See `forge.sandbox.base.Sandbox.metrics`."""
-        said = await self._agent.usage() if claims else None
-        if self._end.is_set():
-            raise SandboxStopped("this machine is no longer there")
-        limits, (sent, received) = self._given.limits, self._agent.traffic
-        try:
-            now, used, held = time.monotonic(), self._cpu_seconds(), memory(self.pid)
-            disk = occupied(self._folder / "data.img")
-        except OSError as error:
-            raise SandboxDied("the machine ended while it was measured") from error
-        return Metrics(
-            uptime_s=now - self._since,
-            cpu_seconds=used,
-            cpu_percent=self._meter.read(now, used),
-            memory_rss_bytes=held.rss,
-            memory_pss_bytes=held.pss,
-            memory_private_bytes=held.private,
-            memory_limit_bytes=limits.memory_mib << 20,
-            disk_used_bytes=disk,
-            disk_limit_bytes=limits.disk_mib << 20,
-            sent_bytes=sent,
-            received_bytes=received,
-            claims=said,
-        )
+    async def resume(self) -> None:
+        """See `forge.sandbox.base.Sandbox.resume`."""
+        await self._ask("resume", self._resume)
+
+    async def snapshot(self, name: str) -> Snapshot:
+        """See `forge.sandbox.base.Sandbox.snapshot`."""
+        self._house.volumes.check_copy(self._spec)
+        made: list[Snapshot] = []
+
+        async def keep() -> None:
+            made.append(await self._house.keep(name, self._spec, self._save))
+
+        await self._ask("copy", keep)
+        return made[0]
+
+    async def fork(
+        self, count: int = 1, *, env: Mapping[str, str] | None = None
+    ) -> tuple[Sandbox, ...]:
+        """See `forge.sandbox.base.Sandbox.fork`."""
+        self._house.volumes.check_copy(self._spec)
+        if count < 1:
+            raise InputRefused(f"{count} copies of a machine are none")
+        spec = self._spec if env is None else replace(self._spec, env=env)
+        made: list[Sandbox] = []
+
+        async def multiply() -> None:
+            made.extend(await self._house.multiply(spec, count, self._save))
+
+        await self._ask("copy", multiply)
+        return tuple(made)
 
     async def stop(self) -> None:
         """See `forge.sandbox.base.Sandbox.stop`."""
-        await self._give_volumes_back()
-        self._agent.close()
-        self._end.set()
+        await self._finish(SandboxStopped("the machine was stopped"))
+
+    async def leave(self) -> None:
+        """Let it be where it is paused, for another to open; stop it where it is not."""
+        if self.state == "paused" and self._sealed is not None:
+            await asyncio.wait([self._sealed])
+        self._keep = self.state == "paused"
+        await self._finish(SandboxStopped("the machine was left"))
+
+    async def ping(self) -> None:
+        """One round trip to the agent."""
+        await (await self._connected()).ping()
+
+    async def _finish(self, why: SandboxError) -> None:
+        if self._running is not None and self.state == "running" and not self._end.is_set():
+            await self._house.volumes.give_back(self._spec, self._running.agent)
+        self._over(why)
+        if self._running is not None:
+            self._running.agent.close(why)
         try:
             async with asyncio.timeout(_STOP_S):
                 await self.gone.wait()
         except TimeoutError as error:
             raise SandboxUnresponsive("a machine's QEMU could not be killed") from error
 
-    async def _give_volumes_back(self) -> None:
-        """Have the guest write its volumes out. One that cannot loses what it had not synced, and
-        the volume's journal is replayed at the next use.
-        """
-        written = [each.name for each in self._given.mounts if not each.read_only]
-        with contextlib.suppress(SandboxError):
-            if written and await self._volumes.unmount():
-                for name in written:
-                    self._given.store.mark(name, clean=True)
+    async def _ask(self, request: Request, act: Callable[[], Awaitable[None]]) -> None:
+        if self._end.is_set():
+            raise self._after()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests.put_nowait((lambda: self._answer(request, act), done))
+        await done
 
-    async def ping(self) -> None:
-        """One round trip to the agent."""
-        await self._agent.ping()
+    async def _connected(self) -> Connection:
+        while self._running is None or self.state != "running":
+            await self.resume()
+        return self._running.agent
 
+    def _connection(self) -> Connection | None:
+        return self._running.agent if self._running else None
 
-async def start_clone(clone: Clone, folder: Path) -> Launched:
-    """Start the QEMU of a clone in its own, recorded folder.
+    def _after(self) -> SandboxError:
+        why = self._why
+        if why is None or isinstance(why, SandboxStopped):
+            return why or SandboxStopped("the machine was stopped")
+        return SandboxStopped(f"this machine is no longer there: {why.message}")
 
-    Raises:
-        ProgramMissing, NoSpace, SandboxDied: see `launch`.
-        OSError: the host cannot write the machine's disk.
-    """
-    data = folder / "data.img"
-    copy_sparse(clone.template.data, data)
-    layout = Layout(
-        image=clone.image,
-        shape=clone.shape,
-        memory=clone.template.memory,
-        data=data,
-        folder=folder,
-        disk_mib=clone.disk_mib,
-        boot=False,
-        volumes=tuple(VolumeFds(volume.reading, volume.writing) for volume in clone.volumes),
-        largest_mib=max((volume.size_mib for volume in clone.volumes), default=0),
-    )
-    async with contextlib.AsyncExitStack() as undo:
-        launched = await launch(layout)
-        undo.push_async_callback(launched.close)
-        undo.callback(os.close, launched.agent_fd)
-        records.write_record(folder, launched.vmm.pid)
-        undo.pop_all()
-    return launched
+    def _after_end(self) -> SandboxError | None:
+        return self._after() if self._end.is_set() else None
+
+    def _over(self, why: SandboxError) -> None:
+        self._why = self._why or why
+        self._end.set()
+
+    # -- the one task that does it -----------------------------------------------------------------
+
+    async def own(self) -> None:
+        """Be the machine's one task, for its whole life."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(self._serve())
+                watching = tasks.create_task(self._watch())
+                await self._end.wait()
+                serving.cancel()
+                watching.cancel()
+        finally:
+            self._move("stopping")
+            await asyncio.shield(self._free())
+
+    async def _free(self) -> None:
+        self._over(SandboxStopped("the machine was stopped"))
+        try:
+            if self._running is not None:
+                await self._running.close(self._why)
+        finally:
+            self._running = None
+            self._sealing.give_up()
+            if not self._keep:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._move("gone")
+            self.gone.set()
+            while not self._requests.empty():
+                _, done = self._requests.get_nowait()
+                if not done.done():
+                    done.set_exception(self._after())
+
+    async def _serve(self) -> None:
+        """Answer requests; the agent's line is read meanwhile."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                while True:
+                    act, done = await self._requests.get()
+                    await self._do(act, done)
+            finally:
+                if self._running is not None:
+                    self._running.agent.close(self._why)
+
+    async def _do(self, act: Callable[[], Awaitable[None]], done: asyncio.Future[None]) -> None:
+        try:
+            await act()
+        except ForgeError as error:
+            if not done.done():
+                done.set_exception(error)
+        except BaseException:
+            if not done.done():
+                done.set_exception(self._why or SandboxStopped("the machine was stopped"))
+            raise
+        else:
+            if not done.done():
+                done.set_result(None)
+
+    async def _answer(self, request: Request, act: Callable[[], Awaitable[None]]) -> None:
+        calls = self._running.agent.calls if self._running else 0
+        answer = lifecycle.decide(self.state, request, calls=calls)
+        if answer == "refuse":
+            raise self._after()
+        if answer == "resume first":
+            await self._resume()
+        if answer != "done":
+            await act()
+
+    def _move(self, then: State) -> None:
+        if self.state not in (then, "gone"):
+            self.state = lifecycle.move(self.state, then)
+
+    # -- moves -------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        async with self._or_gone():
+            await self._wake(await self._started(), fresh=True)
+
+    async def _started(self) -> Running:
+        with self._house.volumes.held(self._spec, self.facts.id) as volumes:
+            return await started(self._clone, self._folder, self._over, volumes)
+
+    async def _resume(self) -> None:
+        self._move("resuming")
+        self._sealing.give_up()
+        try:
+            self._clone = await in_thread(lambda _: self._house.load(self._folder))
+            running = await self._started()
+        except (SandboxDied, HostUnfit) as error:
+            self._move("paused")
+            if isinstance(error, NoSpace):
+                raise
+            raise ResumeFailed(f"the machine did not resume: {error.message}") from error
+        except ForgeError:
+            self._move("paused")
+            raise
+        # From here on the machine changes what is saved, which is then nothing any more.
+        (self._folder / saved.MANIFEST).unlink(missing_ok=True)
+        async with self._or_gone():
+            await self._wake(running)
+
+    async def _wake(self, running: Running, *, fresh: bool = False) -> None:
+        """Let it run, and give it facts of its own before anybody uses it."""
+        self._running = running
+        self._tasks.create_task(running.agent.run())
+        await running.launched.monitor.go()
+        name = self.facts.id.replace("_", "-")
+        await running.agent.restore(name, time.time_ns(), self._spec.env)
+        if fresh:
+            await self._house.volumes.mount(self._spec, running.agent)
+        await running.limit(len(self._spec.volumes))
+        self._tasks.create_task(running.share.run())
+        self._since = asyncio.get_running_loop().time()
+        self._move("running")
+        self._awake.set()
+
+    async def _pause(self) -> None:
+        running = self._running
+        assert running is not None
+        self._move("pausing")
+        self._awake.clear()
+        try:
+            self._house.volumes.note(self._spec, self.facts.id)
+            state = await saved_to(running, self._folder, goes_on=False)
+            clone = replace(
+                self._clone,
+                state=state,
+                memory=self._folder / "memory",
+                data=self._folder / DATA,
+            )
+            try:
+                await asyncio.shield(self._put_down(running))
+                manifest = self._house.manifest(clone, self._spec, self._folder)
+                saved.write_manifest(self._folder, manifest)
+            except OSError as error:
+                why = SandboxDied(f"the machine was saved and could not be kept: {error.strerror}")
+                self._over(why)
+                raise why from error
+        except ForgeError:
+            if self._running is not None and not self._end.is_set():
+                self._move("running")
+                self._awake.set()
+            raise
+        self._clone = clone
+        self._move("paused")
+        self._seal()
+
+    def _seal(self) -> None:
+        self._sealing = saved.Sealing(self._folder)
+        self._sealed = self._tasks.create_task(self._run_sealing(self._sealing))
+
+    async def _run_sealing(self, sealing: saved.Sealing) -> None:
+        try:
+            await asyncio.to_thread(sealing.run)
+        except (saved.GivenUp, FileNotFoundError):
+            return  # it runs again, or is gone
+        except OSError as error:
+            self._house.notify(f"{self.facts.id} is paused but not durable: {error.strerror}")
+
+    async def _put_down(self, running: Running) -> None:
+        self._measuring.put_down(running)
+        self._running = None
+        await running.close(paused())
+
+    async def _save(self, into: Path) -> Clone:
+        """Write what it is now into another folder; it goes on."""
+        running = self._running
+        assert running is not None
+        state = await saved_to(running, into, goes_on=True)
+        return replace(self._clone, state=state, memory=into / "memory", data=into / DATA)
+
+    @contextlib.asynccontextmanager
+    async def _or_gone(self) -> AsyncIterator[None]:
+        """A machine that fails in the block is gone."""
+        try:
+            yield
+        except SandboxError as error:
+            self._over(error)
+            raise
+        except ForgeError:
+            self._over(SandboxStopped("the machine could not be made"))
+            raise
+
+    # -- time --------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Pause a machine that is idle, and end the turn of one whose time is over."""
+        idle_s, life_s = self._spec.idle_s, self._spec.lifetime_s
+        clock = asyncio.get_running_loop().time
+        while idle_s or life_s:
+            await self._awake.wait()
+            agent = self._connection()
+            assert agent is not None
+            idle = (clock() if agent.calls else max(agent.quiet_since, self._since)) + idle_s
+            due = [*([idle] if idle_s else []), *([self._since + life_s] if life_s else [])]
+            if min(due) > clock():
+                await asyncio.sleep(min(due) - clock())
+            else:
+                await self._act_on_time(over=bool(life_s) and due[-1] <= clock())
+
+    async def _act_on_time(self, *, over: bool) -> None:
+        if over and self._spec.on_timeout == "kill":
+            self._over(SandboxStopped(f"its {self._spec.lifetime_s:g} s were over"))
+            return
+        try:
+            await self._ask("pause" if over else "rest", self._pause)
+        except ForgeError as error:
+            self._house.notify(f"{self.facts.id} could not be paused: {error.message}")
+            # It goes on, and is tried again after as long.
+            self._since = asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ VMM needs neither a path nor the right to start a program.
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from typing import cast
 
@@ -16,6 +17,7 @@ from forge.errors import SandboxDied
 
 _COMMAND_S = 10.0  # QMP answers in milliseconds; this is for a host under heavy load
 _STATE_LIMIT = 16 * 1024 * 1024  # device state is about 64 KiB
+_DEVICES_SET = 1_000_000  # no descriptor that QEMU inherited has this number
 _CAPABILITIES: dict[str, object] = {
     "capabilities": [
         {"capability": "x-ignore-shared", "state": True},  # memory stays in its own file
@@ -88,8 +90,52 @@ class Monitor:
         finally:
             ours.close()
 
+    async def devices(self) -> bytes:
+        """The state of a stopped machine's devices, which it may go on from. See `saved.splice`.
+
+        Raises:
+            SandboxDied: QEMU refused, ended, or wrote too much.
+        """
+        kept = os.memfd_create("devices", os.MFD_CLOEXEC)
+        try:
+            # QEMU matches a descriptor of a set by how it was opened, and asks for writing alone.
+            theirs = os.open(f"/proc/self/fd/{kept}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                socket.send_fds(self._fd_sender, [b" "], [theirs])
+            finally:
+                os.close(theirs)
+            await self.execute("add-fd", {"fdset-id": _DEVICES_SET})
+            # Not live: QEMU would give up its disks, for another to take over.
+            arguments = {"filename": f"/dev/fdset/{_DEVICES_SET}", "live": False}
+            try:
+                await self.execute("xen-save-devices-state", arguments)
+            finally:
+                await self.execute("remove-fd", {"fdset-id": _DEVICES_SET})
+            size = os.fstat(kept).st_size
+            if size > _STATE_LIMIT:
+                raise SandboxDied("QEMU's device state is too large")
+            return os.pread(kept, size, 0)
+        finally:
+            os.close(kept)
+
+    async def halt(self) -> None:
+        """Stop the machine's processor; its disk is written by then.
+
+        Raises:
+            SandboxDied: QEMU refused or ended.
+        """
+        await self.execute("stop")
+
+    async def go(self) -> None:
+        """Let the machine run.
+
+        Raises:
+            SandboxDied: QEMU refused or ended.
+        """
+        await self.execute("cont")
+
     async def load_state(self, state: bytes) -> None:
-        """Load a device state into a waiting machine and let it run.
+        """Load a device state into a waiting machine, which stands still until `go`.
 
         Raises:
             SandboxDied: it could not be loaded.
@@ -101,7 +147,7 @@ class Monitor:
                 tasks.create_task(asyncio.get_running_loop().sock_sendall(ours, state))
                 tasks.create_task(self._load())
         except (ExceptionGroup, TimeoutError, OSError) as error:
-            raise SandboxDied(f"the template's state was not taken: {error}") from error
+            raise SandboxDied(f"the saved state was not taken: {error}") from error
         finally:
             ours.close()
 
@@ -113,8 +159,7 @@ class Monitor:
                 if status == "completed":
                     break
                 if status == "failed":
-                    raise SandboxDied("QEMU could not load the template's state")
-        await self.execute("cont")
+                    raise SandboxDied("QEMU could not load the saved state")
 
     async def _hand_over(self, name: str) -> socket.socket:
         ours, theirs = socket.socketpair()

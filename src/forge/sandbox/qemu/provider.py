@@ -6,19 +6,19 @@ made by one process at a time per key, however many ask.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from forge.errors import (
-    HostUnfit,
+    MachineBusy,
+    MachineUnknown,
     NoAccelerator,
     NoSpace,
     SandboxDied,
@@ -27,23 +27,34 @@ from forge.errors import (
     TemplateError,
     TemplateForeign,
 )
-from forge.ids import new_sandbox_id
-from forge.sandbox import records, room
+from forge.ids import SandboxId, is_sandbox_id, new_sandbox_id
+from forge.sandbox import records
+from forge.sandbox.agent.commands import check_variables
 from forge.sandbox.agent.connection import AGENT_VERSION
-from forge.sandbox.base import Limits, Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.base import (
+    Limits,
+    MachineInfo,
+    Probe,
+    Sandbox,
+    SandboxFacts,
+    SandboxSpec,
+    Snapshot,
+)
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
-from forge.sandbox.qemu import template as saved
+from forge.sandbox.qemu import saved
+from forge.sandbox.qemu import template as saved_templates
 from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, Shape, machine_argv
-from forge.sandbox.qemu.machine import Clone, Given, QemuSandbox, start_clone
+from forge.sandbox.qemu.holding import Holding
+from forge.sandbox.qemu.keeper import Keeper
+from forge.sandbox.qemu.machine import QemuSandbox
+from forge.sandbox.qemu.running import Clone, in_thread
 from forge.sandbox.qemu.template import Template
 from forge.sandbox.qemu.vmm import find_program
 from forge.sandbox.qemu.warm import Cold, booted
-from forge.sandbox.volumes import HeldVolume, VolumeMount, VolumeStore, check_mounts
 
 NAME = "qemu"
 _BOOT_S = 90.0  # a cold boot takes 3 s under emulation on an idle host
-_MAKING_S = 400.0  # another process may be making the template, import by import
 _TEMPLATE_MIB = 700  # memory in use and disk of a template, with room to spare
 
 Notify = Callable[[str], None]
@@ -92,7 +103,8 @@ class QemuProvider:
         self._machines: set[QemuSandbox] = set()
         self._making = asyncio.Lock()
         self._version: str | None = None
-        self._volumes = VolumeStore(home)
+        self.volumes = Holding(home)
+        self._keeper = Keeper(home, images, self._qemu_version)
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         """See `forge.sandbox.base.SandboxProvider.probe`."""
@@ -102,66 +114,187 @@ class QemuProvider:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         started = time.monotonic()
-        spec.limits.check(os.cpu_count() or 1)
-        check_mounts(spec.volumes)
+        check_variables(spec.env)
+        self.volumes.check(spec)
+        await self.volumes.mend(spec, self.create)
+        kept = self._keeper.find(spec.template)
+        if kept is not None:
+            clone = await in_thread(lambda _: self._keeper.load(kept))
+            return await self._clone(clone, replace(spec, limits=clone.limits), started)
         image = self._images(spec.template)
         accelerator = await self._accelerator()
         shape = Shape(accelerator, spec.limits.memory_mib, spec.limits.cpus)
         template = await self._template(shape, image, spec.limits)
-        for mount in spec.volumes:
-            await self._mend(mount, spec)
-        with contextlib.ExitStack() as held:
-            # QEMU inherits what is held, and with it the locks; here it is given back at once.
-            volumes = tuple(self._hold(held, mount) for mount in spec.volumes)
-            clone = Clone(image, shape, template, spec.limits.disk_mib, volumes)
-            return await self._clone(clone, spec, started)
+        clone = Clone(
+            accelerator, image, spec.limits, template.memory, template.state, template.data
+        )
+        return await self._clone(clone, spec, started)
 
-    def _hold(self, held: contextlib.ExitStack, mount: VolumeMount) -> HeldVolume:
-        volume = self._volumes.hold(mount.name, read_only=mount.read_only)
-        held.callback(volume.close)
-        if not mount.read_only:
-            self._volumes.mark(mount.name, clean=False)
-        return volume
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """See `forge.sandbox.base.SandboxProvider.list`."""
+        here = {each.facts.id: each for each in self._machines}
+        found = [
+            MachineInfo(each.facts.id, each.state, each.facts.template)
+            for each in here.values()
+            if each.state != "gone"
+        ]
+        for folder in (self._home / "machines").glob("sbx_*"):
+            manifest = saved.glance(folder)
+            if folder.name not in here and manifest is not None:
+                name = SandboxId(folder.name)
+                found.append(MachineInfo(name, "paused", manifest.wish.template))
+        return tuple(sorted(found, key=lambda each: each.id))
 
-    async def _mend(self, mount: VolumeMount, spec: SandboxSpec) -> None:
-        """Replay the journal that a crash left in a volume which is only to be read.
+    async def open(self, sandbox_id: SandboxId) -> Sandbox:
+        """See `forge.sandbox.base.SandboxProvider.open`."""
+        for machine in self._machines:
+            if machine.facts.id == sandbox_id:
+                return machine
+        folder, lock = self._take(sandbox_id)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, lock)
+            clone = await in_thread(lambda _: self._keeper.load(folder))
+            manifest = saved.glance(folder)
+            if manifest is None:
+                raise MachineUnknown(f"the machine {sandbox_id} is not whole any more")
+            records.write_record(folder, None)
+            undo.pop_all()
+        wish = manifest.wish
+        spec = SandboxSpec(
+            wish.template,
+            clone.limits,
+            idle_s=wish.idle_s,
+            lifetime_s=wish.lifetime_s,
+            on_timeout=wish.on_timeout,
+            volumes=wish.volumes,
+        )
+        facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, wish.template, 0.0)
+        machine = QemuSandbox(folder, lock, clone, spec, facts, self, asleep=True)
+        self._adopt(machine)
+        return machine
 
-        Whoever may not write it could not, and would see it half-written. A machine does it: the
-        host does not look into volumes.
-        """
-        if mount.read_only and not self._volumes.show(mount.name).clean:
-            writing = replace(spec, volumes=(replace(mount, read_only=False),))
-            await (await self.create(writing)).stop()
+    async def remove(self, sandbox_id: SandboxId) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove`."""
+        for machine in tuple(self._machines):
+            if machine.facts.id == sandbox_id:
+                await machine.stop()
+                return
+        folder, lock = self._take(sandbox_id)
+        try:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+    async def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `forge.sandbox.base.SandboxProvider.snapshots`."""
+        return self._keeper.snapshots()
+
+    async def remove_snapshot(self, name: str) -> None:
+        """See `forge.sandbox.base.SandboxProvider.remove_snapshot`."""
+        await asyncio.to_thread(self._keeper.remove_snapshot, name)
 
     async def reap(self) -> int:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
-        saved.remove_abandoned(self._home / "templates")
+        saved_templates.remove_abandoned(self._home / "templates")
+        self._keeper.remove_half_made()
         return records.reap(self._home / "machines")
 
     async def close(self) -> None:
         """See `forge.sandbox.base.SandboxProvider.close`."""
         async with asyncio.TaskGroup() as stopping:
             for machine in tuple(self._machines):
-                stopping.create_task(machine.stop())
+                stopping.create_task(machine.leave())
 
-    async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> Sandbox:
+    # -- for machines: `machine.House` ------------------------------------------------------------
+
+    def manifest(self, clone: Clone, spec: SandboxSpec, folder: Path) -> saved.Manifest:
+        """See `machine.House.manifest`."""
+        return self._keeper.manifest(clone, spec, folder)
+
+    def load(self, folder: Path) -> Clone:
+        """See `machine.House.load`."""
+        return self._keeper.load(folder)
+
+    def notify(self, words: str) -> None:
+        """See `machine.House.notify`."""
+        self._notify(words)
+
+    async def keep(
+        self, name: str, spec: SandboxSpec, save: Callable[[Path], Awaitable[Clone]]
+    ) -> Snapshot:
+        """See `machine.House.keep`."""
+        self._keeper.check_name(name)
+        snapshot = await self._keeper.keep(name, spec, save)
+        self._tasks.create_task(self._seal(name))
+        return snapshot
+
+    async def _seal(self, name: str) -> None:
+        try:
+            await asyncio.to_thread(saved.Sealing(self._keeper.folder(name)).run)
+        except (saved.GivenUp, FileNotFoundError):
+            return  # it was removed
+        except OSError as error:
+            self._notify(f"the snapshot {name} is not durable: {error.strerror}")
+
+    async def multiply(
+        self, spec: SandboxSpec, count: int, save: Callable[[Path], Awaitable[Clone]]
+    ) -> tuple[Sandbox, ...]:
+        """See `machine.House.multiply`."""
+        check_variables(spec.env)
+        with self._keeper.scratch() as folder:
+            started = time.monotonic()
+            clone = await save(folder)
+            async with contextlib.AsyncExitStack() as undo:
+                made: list[QemuSandbox] = []
+
+                async def one() -> None:
+                    made.append(await self._clone(clone, spec, started))
+                    undo.push_async_callback(made[-1].stop)
+
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        for _ in range(count):
+                            tasks.create_task(one())
+                except ExceptionGroup as failures:
+                    raise failures.exceptions[0] from None
+                undo.pop_all()
+        return tuple(made)
+
+    def _take(self, sandbox_id: SandboxId) -> tuple[Path, int]:
+        folder = self._home / "machines" / sandbox_id
+        if not is_sandbox_id(sandbox_id) or saved.glance(folder) is None:
+            raise MachineUnknown(f"there is no paused machine {sandbox_id[:100]!r} here")
+        try:
+            lock = records.take(folder)
+        except OSError as error:
+            why = f"the machine {sandbox_id} cannot be taken: {error.strerror}"
+            raise MachineUnknown(why) from error
+        if lock is None:
+            raise MachineBusy(f"another process has the machine {sandbox_id}")
+        return folder, lock
+
+    def _adopt(self, machine: QemuSandbox) -> None:
+        self._machines.add(machine)
+        self._tasks.create_task(self._own(machine))
+
+    # -- making machines --------------------------------------------------------------------------
+
+    async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> QemuSandbox:
         sandbox_id = new_sandbox_id(datetime.now(UTC))
-        folder = records.new_folder(self._home / "machines", sandbox_id)
+        try:
+            folder = records.new_folder(self._home / "machines", sandbox_id)
+        except OSError as error:
+            raise NoSpace(f"a machine could not be made: {error.strerror}") from error
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
-            wanted = room.Promise(spec.limits.memory_mib, spec.limits.disk_mib)
-            room.promise(folder, wanted, room.host(self._free_mib()))
-            try:
-                launched = await start_clone(clone, folder)
-            except OSError as error:
-                raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
-            facts = SandboxFacts(sandbox_id, NAME, clone.shape.accelerator, spec.template, 0.0)
-            given = Given(spec.limits, spec.volumes, self._volumes)
-            machine = QemuSandbox(folder, launched, facts, given)
-            self._machines.add(machine)
-            self._tasks.create_task(self._own(machine))
+            self.volumes.promise(folder, clone.limits, self._free_mib())
+            lock = records.take(folder)
+            assert lock is not None
+            facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, spec.template, 0.0)
+            machine = QemuSandbox(folder, lock, clone, spec, facts, self)
+            self._adopt(machine)
             undo.push_async_callback(machine.stop)
-            await machine.wake(clone.template)
+            await machine.start()
             undo.pop_all()
         machine.facts = replace(facts, create_ms=(time.monotonic() - started) * 1000)
         return machine
@@ -199,7 +332,7 @@ class QemuProvider:
             "agent": AGENT_VERSION,
             "host": probing.host_cpu(),
         }
-        return saved.template_key(parts)
+        return saved_templates.template_key(parts)
 
     async def _template(self, shape: Shape, image: Image, limits: Limits) -> Template:
         key = self._key(shape, image, limits)
@@ -208,7 +341,7 @@ class QemuProvider:
             if found is not None:
                 return found
             templates = self._home / "templates"
-            async with _only_one(templates, key):
+            async with saved_templates.only_one(templates, key):
                 found = self._find(key)
                 if found is not None:
                     return found
@@ -221,10 +354,10 @@ class QemuProvider:
     def _find(self, key: str) -> Template | None:
         templates = self._home / "templates"
         try:
-            return saved.find(templates, key)
+            return saved_templates.find(templates, key)
         except (TemplateCorrupt, TemplateForeign) as error:
             self._notify(f"{error.message}; it is made anew")
-            saved.remove(templates, key)
+            saved_templates.remove(templates, key)
             return None
 
     async def _make(self, templates: Path, key: str, cold: Cold, limits: Limits) -> None:
@@ -233,7 +366,7 @@ class QemuProvider:
             f"Making the template “{cold.image.name}”: booting a machine and loading its "
             "libraries, once (up to a minute)"
         )
-        folder = saved.half_made(templates, key)
+        folder = saved_templates.half_made(templates, key)
         folder.mkdir(mode=0o700)
         try:
             async with booted(cold, folder, _BOOT_S) as warm:
@@ -244,9 +377,9 @@ class QemuProvider:
                 for failure in failures:
                     self._notify(f"not preloaded: {failure}")
                 await warm.save(folder)
-            saved.seal(folder, key)
+            saved_templates.seal(folder, key)
             folder.rename(templates / key)
-            saved.sweep(templates)
+            saved_templates.sweep(templates)
         except OSError as error:
             raise NoSpace(f"the template could not be saved: {error}") from error
         except (SandboxDied, SandboxUnresponsive) as error:
@@ -261,20 +394,3 @@ class QemuProvider:
         free = self._free_mib()
         if free < needed_mib:
             raise NoSpace(f"{free} MiB are free under {self._home}; {needed_mib} MiB are needed")
-
-
-@contextlib.asynccontextmanager
-async def _only_one(templates: Path, key: str) -> AsyncIterator[None]:
-    """Hold a lock over processes while a template is made."""
-    templates.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (templates / f".{key}.lock").open("w") as file:
-        deadline = time.monotonic() + _MAKING_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise HostUnfit("another process is making this template, too slowly") from None
-                await asyncio.sleep(0.1)
-        yield

@@ -14,15 +14,19 @@ maps it privately. So each use compares the file's change time, which nobody but
 with the manifest: a file that was written to since is hashed again, and refused if it differs.
 """
 
+import asyncio
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from forge.errors import TemplateCorrupt, TemplateForeign
+from forge.errors import HostUnfit, TemplateCorrupt, TemplateForeign
 from forge.sandbox import records
 from forge.sandbox.qemu.vmm import GID
 
@@ -33,6 +37,7 @@ KEPT = 4
 
 _FILES = ("memory", "state", "data.img")
 _PIECE = 1024 * 1024
+_MAKING_S = 400.0  # another process may be making the template, import by import
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,8 @@ def sweep(templates: Path) -> int:
     return len(stale)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 over a sparse file's data and where it stands."""
+def digest(path: Path, check: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 over a sparse file's data and where it stands; `check` may end it by raising."""
     total = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         for start, end in extents(file.fileno()):
@@ -153,6 +158,7 @@ def digest(path: Path) -> str:
             while left and (data := file.read(min(_PIECE, left))):
                 total.update(data)
                 left -= len(data)
+                check()
     return total.hexdigest()
 
 
@@ -194,3 +200,24 @@ def _check(path: Path, stamp: FileStamp) -> None:
     # Restored from a backup, perhaps: the same bytes under another inode are the same template.
     if now.size != stamp.size or digest(path) != stamp.sha256:
         raise TemplateCorrupt(f"{path.name} of template {path.parent.name} has changed")
+
+
+@contextlib.asynccontextmanager
+async def only_one(templates: Path, key: str) -> AsyncIterator[None]:
+    """Hold a lock over processes while a template is made.
+
+    Raises:
+        HostUnfit: another process held it for too long.
+    """
+    templates.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (templates / f".{key}.lock").open("w") as file:
+        deadline = time.monotonic() + _MAKING_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise HostUnfit("another process is making this template, too slowly") from None
+                await asyncio.sleep(0.1)
+        yield

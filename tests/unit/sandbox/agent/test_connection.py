@@ -207,8 +207,8 @@ async def test_a_machine_is_greeted_prepared_and_given_its_facts():
     async with talking(verbs) as told:
         await told.agent.handshake(5.0)
         assert await told.agent.prepare(("plotly",), {}, 64, interpreter=True) == ("plotly: none",)
-        await told.agent.restore("name", 1)
-        await told.agent.restore("name", 2)
+        await told.agent.restore("name", 1, {})
+        await told.agent.restore("name", 2, {})
         first, second = told.guest.requests[2:]
         assert first["entropy"] != second["entropy"]
         assert first["machine_id"] != second["machine_id"]
@@ -365,7 +365,7 @@ async def test_a_command_need_not_read_its_input():
         lambda told: told.agent.files.list("a"),
         lambda told: told.agent.handshake(0.1),
         lambda told: told.agent.ping(),
-        lambda told: told.agent.restore("name", 1),
+        lambda told: told.agent.restore("name", 1, {}),
         lambda told: told.agent.prepare((), {}, 1, interpreter=False),
     ],
 )
@@ -568,7 +568,7 @@ async def test_a_guest_that_lies_is_found_out(verb, lie):
         "list": lambda told: told.agent.files.list("a"),
         "write": lambda told: told.agent.files.write("a", content()),
         "ping": lambda told: told.agent.handshake(5.0),
-        "restore": lambda told: told.agent.restore("name", 1),
+        "restore": lambda told: told.agent.restore("name", 1, {}),
         "prepare": lambda told: told.agent.prepare((), {}, 1, interpreter=False),
     }
     async with talking({verb: b"".join(lie)}) as told:

@@ -1,0 +1,228 @@
+"""A machine while it runs: its QEMU, its agent's line, the memory it started from; and saving it.
+
+`started` makes one from what was saved, `saved_to` writes what it is now into a folder. Both undo
+what they did where they fail. Whoever has a `Running` closes it.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from forge.errors import NoSpace, SandboxDied, SandboxError, TemplateError
+from forge.sandbox import records
+from forge.sandbox.agent.connection import Connection
+from forge.sandbox.base import Limits
+from forge.sandbox.cpu_share import Share, groups, make_group
+from forge.sandbox.images.store import Image
+from forge.sandbox.processes import cpu_seconds
+from forge.sandbox.qemu import memory, saved
+from forge.sandbox.qemu.argv import Accelerator, Shape
+from forge.sandbox.qemu.launch import Launched, Layout, launch
+from forge.sandbox.qemu.slots import VolumeFds
+from forge.sandbox.qemu.template import copy_sparse
+from forge.sandbox.volumes import HeldVolume
+
+_T = TypeVar("_T")
+DATA = "data.img"
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """What a machine starts from: saved files, and what they were saved with."""
+
+    accelerator: Accelerator
+    image: Image
+    limits: Limits
+    memory: Path
+    state: bytes
+    data: Path
+
+    @property
+    def shape(self) -> Shape:
+        """What it has in common with whatever it was saved from."""
+        return Shape(self.accelerator, self.limits.memory_mib, self.limits.cpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A machine that runs. `base` is a descriptor of the memory file that it started from."""
+
+    clone: Clone
+    launched: Launched
+    agent: Connection
+    base: int
+    folder: Path
+    share: Share
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time it has used, its VMM included.
+
+        Raises:
+            OSError: it has ended.
+        """
+        return cpu_seconds(self.launched.vmm.pid)
+
+    async def limit(self, volumes: int) -> None:
+        """Hold its disks to their pace; `volumes` is how many it has.
+
+        Raises:
+            SandboxDied: QEMU refused it.
+        """
+        limits = self.clone.limits
+        if limits.disk_mib_s or limits.disk_iops:
+            names = ("agent", "root", "data", *(f"vol{slot}" for slot in range(volumes)))
+            monitor = self.launched.monitor
+            await monitor.limit_disks(names, limits.disk_mib_s, limits.disk_iops)
+
+    async def close(self, why: SandboxError | None = None) -> None:
+        """End it; calls under way raise `why`, or `SandboxStopped`."""
+        self.agent.close(why)
+        self.launched.vmm.kill()
+        try:
+            await asyncio.shield(self.launched.close())
+        finally:
+            self.share.close()
+            os.close(self.base)
+
+
+async def started(
+    clone: Clone,
+    folder: Path,
+    on_broken: Callable[[SandboxError], None],
+    volumes: tuple[HeldVolume, ...] = (),
+) -> Running:
+    """Load what was saved into a QEMU in the machine's own folder. It stands still until told.
+
+    Its QEMU inherits the volumes' descriptors, and with them the locks.
+
+    Raises:
+        ProgramMissing, NoSpace: the host cannot start it.
+        SandboxDied: QEMU ended, or did not take the state.
+    """
+    async with contextlib.AsyncExitStack() as undo:
+        try:
+            if clone.data != folder / DATA:
+                await asyncio.to_thread(copy_sparse, clone.data, folder / DATA)
+            base = os.open(clone.memory, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NoSpace(f"a machine's disk could not be made: {error.strerror}") from error
+        undo.callback(os.close, base)
+        layout = Layout(
+            image=clone.image,
+            memory=clone.memory,
+            data=folder / DATA,
+            folder=folder,
+            shape=clone.shape,
+            disk_mib=clone.limits.disk_mib,
+            boot=False,
+            volumes=tuple(VolumeFds(each.reading, each.writing) for each in volumes),
+            largest_mib=max((each.size_mib for each in volumes), default=0),
+        )
+        launched = await launch(layout)
+        undo.push_async_callback(launched.close)
+        try:
+            records.write_record(folder, launched.vmm.pid)
+            await launched.monitor.load_state(clone.state)
+        except BaseException:
+            os.close(launched.agent_fd)
+            raise
+        limits, vmm = clone.limits, launched.vmm
+        agent = Connection(launched.agent_fd, on_broken, max_output=limits.max_output_bytes)
+        undo.pop_all()
+    percent = limits.cpu_percent
+    group = make_group(groups(), folder.name, percent) if percent else None
+    share = Share(group, percent, vmm.pid, lambda: cpu_seconds(vmm.pid), vmm.send)
+    return Running(clone, launched, agent, base, folder, share)
+
+
+async def saved_to(running: Running, into: Path, *, goes_on: bool) -> bytes:
+    """Write a machine's memory, disk and device state into a folder; returns the state.
+
+    It stands still while what changed is copied. Where `goes_on`, or where this fails, it then runs
+    again. The folder may be its own, where it started from: then the memory is mended in place,
+    in which nothing that the machine still reads is changed.
+
+    Raises:
+        NoSpace: the host cannot write it.
+        TemplateError: QEMU's device state is of no form that Forge knows.
+        SandboxDied, SandboxUnresponsive, GuestViolation, GuestRefused: see `sandbox.base`.
+    """
+    own = running.clone.memory == into / "memory"
+    monitor = running.launched.monitor
+    try:
+        target = os.open(into / "memory", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            async with running.agent.quieted(), _standing(running, goes_on=goes_on):
+                state = saved.splice(running.clone.state, await monitor.devices())
+                runs = await in_thread(lambda check: _freeze(running, into, target, check))
+                if not goes_on and not own:
+                    await in_thread(lambda check: memory.fill(running.base, target, runs, check))
+                if not goes_on:
+                    _finish(into, state)
+            if goes_on:
+                await in_thread(lambda check: memory.fill(running.base, target, runs, check))
+                _finish(into, state)
+        finally:
+            os.close(target)
+    except ValueError as error:
+        raise TemplateError(f"the machine could not be saved: {error}") from error
+    except OSError as error:
+        if running.launched.vmm.ended.is_set():
+            raise SandboxDied("the machine ended while it was saved") from error
+        raise NoSpace(f"the machine could not be saved: {error.strerror}") from error
+    return state
+
+
+@contextlib.asynccontextmanager
+async def _standing(running: Running, *, goes_on: bool) -> AsyncIterator[None]:
+    await running.launched.monitor.halt()
+    try:
+        yield
+    except BaseException:
+        # Whatever failed, the machine is whole. One that has ended cannot go on, and its line says.
+        with contextlib.suppress(SandboxDied):
+            await running.launched.monitor.go()
+        raise
+    if goes_on:
+        await running.launched.monitor.go()
+
+
+def _freeze(running: Running, into: Path, target: int, check: memory.Check) -> list[memory.Run]:
+    """Copy what the machine may change once it goes on: its own pages, and its disk."""
+    os.ftruncate(target, os.fstat(running.base).st_size)
+    runs = memory.overlay(running.launched.vmm.pid, running.base, target, check)
+    if into != running.folder:
+        copy_sparse(running.folder / DATA, into / DATA)
+    return runs
+
+
+def _finish(into: Path, state: bytes) -> None:
+    saved.share(into / "memory")
+    temporary = into / "state.tmp"
+    temporary.write_bytes(state)
+    temporary.replace(into / "state")
+
+
+async def in_thread(work: Callable[[memory.Check], _T]) -> _T:
+    """Do blocking work in a thread that ends soon after nobody waits for it any more."""
+    given_up = threading.Event()
+
+    def check() -> None:
+        if given_up.is_set():
+            raise saved.GivenUp
+
+    doing = asyncio.get_running_loop().run_in_executor(None, work, check)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        given_up.set()
+        await asyncio.wait([doing])
+        if not doing.cancelled():
+            doing.exception()
+        raise
