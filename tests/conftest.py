@@ -10,6 +10,7 @@ from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.volumes import VolumeStore
 
 FORGE_HOME = Path.home() / ".local/share/forge"
 """Where `forge image build` keeps the image, unless told otherwise."""
@@ -34,6 +35,20 @@ async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
         except ProgramMissing as error:
             pytest.skip(f"{error.message} {error.hint}")
         yield provider
+
+
+@pytest.fixture
+async def qemu_home(
+    qemu_provider: QemuProvider,
+) -> AsyncIterator[tuple[QemuProvider, VolumeStore]]:
+    """A provider with its volumes, of which those that a test made go afterwards."""
+    store = VolumeStore(FORGE_HOME)
+    before = {volume.name for volume in store.list()}
+    yield qemu_provider, store
+    await qemu_provider.close()
+    for volume in store.list():
+        if volume.name not in before:
+            store.remove(volume.name)
 
 
 @pytest.fixture

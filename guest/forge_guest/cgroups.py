@@ -31,10 +31,25 @@ def set_up() -> None:
 def limit(processes: int) -> None:
     """Limit a person's processes together: how many, and to the memory that is free now."""
     (_WORK / "pids.max").write_text(str(processes))
-    (_WORK / "memory.max").write_text(str(max(_available() - RESERVE, RESERVE)))
+    (_WORK / "memory.max").write_text(str(max(available() - RESERVE, RESERVE)))
 
 
-def _available() -> int:
+def kill_all() -> None:
+    """Kill everything that a person runs."""
+    (_WORK / "cgroup.kill").write_text("1")
+
+
+def processes() -> int:
+    """How many processes and threads a person's programs have."""
+    return int((_WORK / "pids.current").read_text())
+
+
+def available() -> int:
+    """Bytes of memory that could be had without swapping, as the kernel reckons.
+
+    Raises:
+        LookupError: the kernel does not say.
+    """
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

@@ -27,6 +27,17 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
         raise OSError(number, f"mount {target}: {os.strerror(number)}")
 
 
+def unmount(target: str) -> None:
+    """Take a filesystem away.
+
+    Raises:
+        OSError: the kernel refused; it is in use, perhaps.
+    """
+    if _libc.umount2(target.encode(), 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"unmount {target}: {os.strerror(number)}")
+
+
 def open_in_root(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     """openat2(2) below `root`: absolute paths, `..` and symlinks cannot lead out of it.
 

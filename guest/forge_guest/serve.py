@@ -13,6 +13,7 @@ from forge_guest.files import Files
 from forge_guest.ports import Ports
 from forge_guest.processes import Reaper
 from forge_guest.refusal import Refused, Verb
+from forge_guest.volumes import Volumes
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.transport import FdTransport
 
@@ -35,12 +36,17 @@ class Agent:
         commands, files = Commands(reaper, self._env), Files()
         ports = Ports()
         self._verbs = self.verbs()
-        for room in (commands, files, self._interpreter, ports):
+        for room in (commands, files, self._interpreter, ports, Volumes()):
             self._verbs |= room.verbs()
 
     def verbs(self) -> dict[str, Verb]:
         """What is asked of the machine itself."""
-        return {"ping": self._ping, "prepare": self._prepare, "restore": self._restore}
+        return {
+            "ping": self._ping,
+            "prepare": self._prepare,
+            "restore": self._restore,
+            "usage": self._usage,
+        }
 
     def accept(self, stream: Stream) -> None:
         """Start answering a stream."""
@@ -61,6 +67,11 @@ class Agent:
 
     async def _ping(self, stream: Stream) -> None:
         await stream.message({"version": VERSION, "uptime_s": time.monotonic()}, fin=True)
+
+    async def _usage(self, stream: Stream) -> None:
+        """What the machine itself sees of its use; the host takes it as a claim."""
+        usage = {"memory_available": cgroups.available(), "processes": cgroups.processes()}
+        await stream.message(usage, fin=True)
 
     async def _prepare(self, stream: Stream) -> None:
         """Before a template is saved: load the interpreter, then say what people may use."""

@@ -43,6 +43,9 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── QuotaExceeded
     │   ├── ProcessNotFound
     │   └── PortUnreachable
+    ├── VolumeError
+    │   ├── VolumeBusy
+    │   └── VolumeUnusable
     ├── ModelError
     │   ├── ModelUnauthorized
     │   ├── ModelRequestRefused
@@ -380,6 +383,32 @@ class PortUnreachable(SandboxError):
     code: ClassVar[str] = "port_unreachable"
     retry: ClassVar[bool] = True
     default_hint: ClassVar[str] = "List the machine's ports; a server may need a moment to start."
+
+
+class VolumeError(ForgeError):
+    """A volume cannot be given to a machine."""
+
+    code: ClassVar[str] = "volume_error"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = "`forge volume list` shows the volumes there are."
+
+
+class VolumeBusy(VolumeError):
+    """Another machine has the volume, and one of the two wants it for writing."""
+
+    code: ClassVar[str] = "volume_busy"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Stop the machine that has it, or let all of them only read it."
+
+
+class VolumeUnusable(VolumeError):
+    """A machine's kernel does not take what is in the volume; the machine was destroyed."""
+
+    code: ClassVar[str] = "volume_unusable"
+    fault: ClassVar[Fault] = "guest"
+    default_hint: ClassVar[str] = (
+        "Code in a machine may have damaged it. Remove the volume and make it anew."
+    )
 
 
 class ModelError(ForgeError):

@@ -193,6 +193,30 @@ class Settings(BaseSettings):
         ge=16,
         le=32768,
     )
+    cpus: int = _setting(
+        "FORGE_CPUS",
+        "How many processors a machine has; at most as many as this host.",
+        "0: refused; a machine needs at least 1.",
+        default=1,
+        ge=1,
+        le=256,
+    )
+    cpu_percent: int = _setting(
+        "FORGE_CPU_PERCENT",
+        "How much processor time a machine may take, in percent of one processor; at least 5.",
+        "0: no limit.",
+        default=0,
+        ge=0,
+        le=25600,
+    )
+    disk_mib_s: int = _setting(
+        "FORGE_DISK_MIB_S",
+        "How much a machine may read from and write to its disks per second, in MiB.",
+        "0: no limit.",
+        default=0,
+        ge=0,
+        le=65536,
+    )
 
     @property
     def worker_command(self) -> tuple[str, ...]:

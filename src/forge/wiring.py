@@ -42,6 +42,7 @@ from forge.runs.service import RunService
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
+from forge.sandbox.volumes import VolumeStore
 from forge.settings import (
     DEFAULT_MODELS,
     ModelChoice,
@@ -60,6 +61,16 @@ SLOW_S = 0.5
 Notify = Callable[[str], None]
 Show = Callable[[], AbstractContextManager[building.Tell]]
 """A block in which a build is shown; it gives what is told how the build goes on."""
+
+
+def spec_of(images: Images, name: str, **wanted: int) -> SandboxSpec:
+    """A machine of this template: its own sizes, but for those that are `wanted` (the fields of
+    `Limits`).
+
+    Raises:
+        NameUnknown, ImageMissing: as in `Images.find`.
+    """
+    return SandboxSpec(name, Limits(**(images.find(name).sizes.model_dump() | wanted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +145,14 @@ async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Mac
     """
     _make_home(settings.home)
     images = Images(settings.home)
-    limits = Limits(settings.memory_mib, settings.disk_mib, settings.processes)
+    limits = Limits(
+        memory_mib=settings.memory_mib,
+        disk_mib=settings.disk_mib,
+        processes=settings.processes,
+        cpus=settings.cpus,
+        cpu_percent=settings.cpu_percent,
+        disk_mib_s=settings.disk_mib_s,
+    )
     async with _provider(settings, images, notify) as provider:
         if reaped := await provider.reap():
             notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
@@ -190,6 +208,16 @@ async def open_forge(
         service = RunService(driver, LedgerReader(database))
         _tell_recovered(await service.recover(), notify)
         yield Forge(settings, choice, service, machines, blobs.path)
+
+
+def open_volumes(settings: Settings) -> VolumeStore:
+    """The volumes there are. It holds nothing open.
+
+    Raises:
+        HostUnfit: the home folder cannot be made.
+    """
+    _make_home(settings.home)
+    return VolumeStore(settings.home)
 
 
 def history_only() -> ModelChoice:

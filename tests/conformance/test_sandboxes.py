@@ -9,10 +9,12 @@ from forge.testing.sandbox_conformance import (
     files,
     javascript,
     life,
+    limits,
     ports,
     processes,
     rich,
     terminals,
+    volumes,
 )
 
 SANDBOX_CHECKS = (
@@ -55,6 +57,7 @@ LOCAL_CANNOT = {
     files.nothing_leads_out_of_the_machine: WALLS,
     files.a_persons_rights_are_the_limit: WALLS,
     files.a_full_disk_is_named_and_nothing_is_kept: WALLS,
+    **dict.fromkeys(limits.CHECKS, "nothing limits or accounts for processes of this host"),
     life.stopping_ends_what_is_under_way: "what it ran ends with a signal, which is a result",
     life.machines_have_names_of_their_own: WALLS,
     life.an_unknown_template_is_named: "it has no templates: every name makes the same",
@@ -83,7 +86,7 @@ async def test_a_local_sandbox_keeps_the_contract(local, check):
     await check(local)
 
 
-@pytest.mark.parametrize("check", for_local(life.CHECKS), ids=named)
+@pytest.mark.parametrize("check", for_local((*life.CHECKS, *limits.CHECKS)), ids=named)
 async def test_the_local_provider_keeps_the_contract(local_provider, check):
     """Machines without walls are made, kept apart and stopped as any others."""
     await check(local_provider)
@@ -97,7 +100,16 @@ async def test_a_microvm_keeps_the_contract(qemu, check):
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("check", life.CHECKS, ids=named)
+@pytest.mark.parametrize("check", [*life.CHECKS, *limits.CHECKS], ids=named)
 async def test_the_qemu_provider_keeps_the_contract(qemu_provider, check):
     """Real machines are made, kept apart and stopped as promised."""
     await check(qemu_provider)
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("check", volumes.CHECKS, ids=named)
+async def test_the_qemu_provider_keeps_volumes(qemu_home, check):
+    """Real volumes in real machines outlive them, one writes or many read."""
+    provider, store = qemu_home
+    await store.create("work", 32)
+    await check(provider, store)

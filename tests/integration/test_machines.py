@@ -20,6 +20,7 @@ from forge.errors import (
 from forge.sandbox import records
 from forge.sandbox.base import Limits, Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
 from forge.sandbox.qemu.warm import Cold, booted
@@ -197,7 +198,7 @@ async def test_a_guest_that_stalls_while_booting_is_given_up(
     """An accelerator that opens and does not get a guest through its boot costs its deadline and
     no more: QEMU is gone, and the reason is in words.
     """
-    cold = Cold("tcg", base_image, 256, 64)
+    cold = Cold(base_image, Shape("tcg", 256), 64)
     with pytest.raises(SandboxUnresponsive, match=r"did not answer within 0\.3 s of its start"):
         async with booted(cold, tmp_path, 0.3):
             pytest.fail("no guest boots in 0.3 seconds under emulation")

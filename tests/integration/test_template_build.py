@@ -30,6 +30,7 @@ from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import ImageStore
 from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.wiring import spec_of
 from layouts import busybox_layer, layer, write_layout
 
 HERE = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ from forge.sandbox.images.config import TemplateConfig
 from forge.sandbox.images.oci.build import Order
 from forge.sandbox.images.oci.source import find_source
 from forge.sandbox.images.stock import Images
+from forge.wiring import spec_of
 
 home, source = map(Path, sys.argv[1:])
 order = Order("mine", find_source(str(source), Path.cwd()), TemplateConfig())
@@ -274,7 +276,7 @@ class Bench:
         return made
 
     async def machine(self) -> Sandbox:
-        return await self.provider.create(self.images.spec("mine", memory_mib=512))
+        return await self.provider.create(spec_of(self.images, "mine", memory_mib=512))
 
 
 @pytest.fixture

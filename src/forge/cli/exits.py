@@ -17,6 +17,7 @@ from forge.errors import (
     SandboxError,
     TemplateError,
     TemplateNotReady,
+    VolumeError,
     of_code,
 )
 from forge.events import RunFinished
@@ -46,6 +47,7 @@ _KINDS: tuple[tuple[type[ForgeError], Exit], ...] = (
     (TemplateNotReady, Exit.INPUT),
     (TemplateError, Exit.HOST),
     (SandboxError, Exit.MACHINE),
+    (VolumeError, Exit.MACHINE),
     (ModelError, Exit.MODEL),
     (BudgetError, Exit.CAP),
     (LedgerError, Exit.LEDGER),

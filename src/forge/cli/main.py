@@ -15,6 +15,7 @@ import typer
 from forge.cli.doing import Json, do
 from forge.cli.microvm import microvm
 from forge.cli.templates import template
+from forge.cli.volumes import volume
 
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
@@ -36,6 +37,7 @@ app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(template, name="template")
 app.add_typer(microvm, name="microvm")
+app.add_typer(volume, name="volume")
 
 _MODEL = "The model to ask: provider:model, a provider, or auto."
 
@@ -101,6 +103,10 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="No model call after this; 0: no limit."),
     ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:PATH[:ro]", help="A volume for the machine; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Ask once: the agent writes code, runs it in a fresh machine, and answers."""
@@ -119,6 +125,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
             max_usd=max_usd,
             max_wall_s=max_wall,
             as_json=json,
+            volumes=volume or (),
         )
         return await carry_out(settings, order, screen)
 

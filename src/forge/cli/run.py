@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from forge.cli.outfolder import OutFolder, Written
 from forge.cli.render import Screen
 from forge.cli.stopping import Stopping, stopping
 from forge.cli.uploads import uploads
+from forge.cli.volume import mount_from
 from forge.errors import InputRefused
 from forge.events import ArtifactSaved, Caps, Record, RunFinished
 from forge.runs.wish import LONGEST_PROMPT, RunWish
@@ -42,6 +43,7 @@ class Order:
     max_usd: Decimal | None = None
     max_wall_s: float | None = None
     as_json: bool = False
+    volumes: Sequence[str] = ()
 
     def caps(self, settings: Settings) -> Caps:
         """The run's caps: what was named, and the settings' own for the rest."""
@@ -90,13 +92,15 @@ async def run(settings: Settings, order: Order, screen: Screen) -> Exit:
 
 async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping) -> Exit:
     files = uploads(order.files)
+    mounts = tuple(mount_from(each) for each in order.volumes)
     if order.out is not None:
         OutFolder(order.out).check()
     choice = choose_model(settings, order.model)
     introduce(choice, screen)
     async with open_forge(settings, screen.notice, choice) as forge:
         await forge.machines.prepare(screen.building)
-        wish = RunWish(order.prompt, files, order.caps(settings), forge.machines.spec)
+        spec = replace(forge.machines.spec, volumes=mounts)
+        wish = RunWish(order.prompt, files, order.caps(settings), spec)
         view = JsonView(screen) if order.as_json else LiveView(screen)
         return await watch(forge, wish, view, stop, order.out)
 

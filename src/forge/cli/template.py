@@ -20,7 +20,7 @@ from forge.sandbox.images.oci.shelf import Made
 from forge.sandbox.images.oci.source import find_source
 from forge.sandbox.images.stock import Images
 from forge.settings import Settings
-from forge.wiring import open_machines
+from forge.wiring import open_machines, spec_of
 
 
 def order(name: str, source: str, config: Mapping[str, Any], *, network: bool) -> Order:
@@ -58,7 +58,7 @@ async def build_template(settings: Settings, screen: Screen, wanted: Order) -> E
                 built = time.monotonic()
                 try:
                     await machines.prepare(screen.building)
-                    spec = images.spec(made.name)
+                    spec = spec_of(images, made.name)
                     machine = await machines.provider.create(spec)
                     await machine.stop()
                 except (ForgeError, asyncio.CancelledError):

@@ -20,23 +20,71 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from forge.errors import InputRefused
 from forge.ids import SandboxId
 from forge.sandbox.code import Interpreter
 from forge.sandbox.commands import Commands
 from forge.sandbox.files import Files
 from forge.sandbox.lifecycle import State
+from forge.sandbox.metrics import Metrics
 from forge.sandbox.ports import Ports
+from forge.sandbox.volumes import VolumeMount
 
 OnTimeout = Literal["pause", "kill"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a machine may use. Sizes are MiB."""
+    """What a machine may use. Sizes are MiB; a zero is no limit where it is the default.
+
+    The host keeps all of these but `processes`: that one is kept by the guest's kernel, to spare a
+    machine its own accidents, and one that breaks it harms itself alone.
+
+    Attributes:
+        memory_mib: the machine's memory.
+        disk_mib: how much its disk holds.
+        processes: how many processes and threads its programs may have at once.
+        cpus: how many processors it has.
+        cpu_percent: the processor time it may take, in percent of one processor of the host.
+        disk_mib_s: how much it may read and write per second, on all its disks together.
+        disk_iops: how many reads and writes per second that may be.
+        max_output_bytes: what one call may show; more is dropped, with a mark.
+    """
 
     memory_mib: int = 1024
     disk_mib: int = 1024
     processes: int = 256
+    cpus: int = 1
+    cpu_percent: int = 0
+    disk_mib_s: int = 0
+    disk_iops: int = 0
+    max_output_bytes: int = 0
+
+    def check(self, host_cpus: int) -> None:
+        """Refuse what no machine of this host can have.
+
+        Raises:
+            InputRefused: a limit is out of range; the message says which and what it may be.
+        """
+        whole = 100 * self.cpus
+        ranges = {
+            "memory_mib": (256, 65536),
+            "disk_mib": (64, 65536),
+            "processes": (16, 32768),
+            "cpus": (1, host_cpus),
+            "cpu_percent": (5, whole),
+            "disk_mib_s": (1, 65536),
+            "disk_iops": (10, 1_000_000),
+            "max_output_bytes": (1, 1 << 40),
+        }
+        for name, (least, most) in ranges.items():
+            value = getattr(self, name)
+            optional = getattr(Limits(), name) == 0
+            if not (least <= value <= most or (optional and value == 0)):
+                raise InputRefused(
+                    f"a machine's {name} is from {least} to {most}"
+                    f"{', or 0 for no limit' if optional else ''}; {value} was asked for"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +98,14 @@ class SandboxSpec:
             when it starts, resumes or is copied, and kept in memory alone.
         idle_s: pause it after so many seconds without a call; 0: never.
         lifetime_s: how many seconds it may run at a stretch; 0: without end.
+        volumes: what it has of `volumes`, each at its place. While it has any, it cannot be forked
+            or kept under a name; paused, it keeps them.
         on_timeout: what happens then. It ends calls under way, which an idle pause never does.
     """
 
     template: str = "base"
     limits: Limits = Limits()
+    volumes: tuple[VolumeMount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     idle_s: float = 0.0
     lifetime_s: float = 0.0
@@ -108,6 +159,14 @@ class Sandbox(Protocol):
     @property
     def code(self) -> Interpreter:
         """Its interpreter."""
+
+    async def metrics(self, *, claims: bool = True) -> Metrics:
+        """What the machine uses now; with `claims`, what it says of itself too.
+
+        Raises:
+            SandboxDied, SandboxUnresponsive, GuestViolation, SandboxStopped: see above; without
+                `claims` only SandboxStopped, as the guest is not asked.
+        """
 
     @property
     def ports(self) -> Ports:
@@ -201,7 +260,10 @@ class SandboxProvider(Protocol):
         """Make a fresh machine, ready to use; makes the template first where it is missing.
 
         Raises:
-            NameUnknown: no such template.
+            NameUnknown: no such template, or no such volume.
+            InputRefused: a limit or a volume's place is out of range.
+            VolumeBusy: another machine has a volume, and one of the two for writing.
+            VolumeUnusable: a volume holds what the machine's kernel does not take.
             ProgramMissing, NoAccelerator, NoSpace, ImageMissing: the host cannot do it.
             TemplateError: the template could not be made or loaded.
             SandboxDied, SandboxUnresponsive, GuestViolation: the new machine failed and is gone.

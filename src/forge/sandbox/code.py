@@ -32,12 +32,14 @@ class CodeResult:
     """How code ended. `timeout`: interrupted at its deadline, variables kept where the
     interpreter could be interrupted. `crashed`: the context's process ended, and an empty one is
     there for the next call. The value of the last expression is displayed, not returned here.
+    `dropped_bytes`: output beyond the machine's limit.
     """
 
     status: CodeStatus
     duration_ms: float
     error: CodeError | None = None
     restarted: bool = False
+    dropped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

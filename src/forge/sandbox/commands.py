@@ -59,12 +59,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """How a command ended: by itself with `exit_code`, by `signal`, or at the deadline."""
+    """How a command ended: by itself with `exit_code`, by `signal`, or at the deadline.
+    `dropped_bytes`: output beyond the machine's limit.
+    """
 
     exit_code: int | None
     signal: int | None
     timed_out: bool
     duration_ms: float
+    dropped_bytes: int = 0
 
     @property
     def ok(self) -> bool:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forge.errors import NoSpace, ProgramMissing
+from forge.sandbox.room import OOM_SCORE
 
 _UID_BASE = 1_879_100_000  # above every range that Debian and systemd hand out
 _UIDS = 60_000
@@ -28,6 +29,7 @@ GID = _UID_BASE
 """The group of every VMM where Forge runs as root: it may open a template's memory."""
 
 _ADDRESS_SPACE_MIB = 2048  # the VMM's code, its threads' stacks, and QEMU's translation buffer
+_THREADS = 128  # QEMU has one per processor, and up to 64 that wait for disks
 _SETTLE_S = 1.0  # between a closed socket and the process's end lie milliseconds
 _KILL_S = 5.0  # SIGKILL takes milliseconds; this is for a host that is out of memory
 
@@ -134,10 +136,14 @@ class Vmm:
             async with asyncio.timeout(_SETTLE_S):
                 await self.ended.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; once it has ended, nothing."""
+        if not self.ended.is_set():
+            signal.pidfd_send_signal(self._pidfd, number)
+
     def kill(self) -> None:
         """End it now; it is gone when `ended` is set."""
-        if not self.ended.is_set():
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
     async def close(self) -> None:
         """End it and wait until it is gone."""
@@ -166,6 +172,8 @@ def start(what: Start, who: Identity | None) -> Vmm:
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
                 start_new_session=True,
             )
+        # When the host's memory runs out, a machine is ended before Forge and all else.
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE))
     except OSError as error:
         raise NoSpace(f"a machine could not be started: {error.strerror}") from error
     return Vmm(process, what.name, what.log)
@@ -193,6 +201,8 @@ def _confinement(what: Start, who: Identity | None) -> list[str]:
     }
     rights = []
     if who is not None:
+        if who.uid != 0:  # counted per user, and this one is nobody else's
+            limits["nproc"] = _THREADS
         groups = f"--groups={','.join(map(str, who.groups))}" if who.groups else "--clear-groups"
         rights = [f"--reuid={who.uid}", f"--regid={who.gid}", groups]
         rights += ["--inh-caps=-all", "--bounding-set=-all"]

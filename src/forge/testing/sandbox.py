@@ -32,10 +32,12 @@ from forge.errors import (
     SandboxStopped,
 )
 from forge.ids import new_sandbox_id
+from forge.sandbox import processes
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
 from forge.sandbox.commands import Command, ExecResult, ProcessInfo, Size
 from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
+from forge.sandbox.metrics import Claims, CpuMeter, Metrics
 from forge.sandbox.output import Display, Output, Sink
 from forge.sandbox.ports import ListeningPort, PortConnection
 
@@ -56,12 +58,38 @@ class LocalSandbox:
         )
         self.home = Path(tempfile.mkdtemp(prefix="forge-local-"))
         self.stopped = False
+        self._limits = spec.limits
+        self._since = time.monotonic()
+        self._meter = CpuMeter(self._since, 0.0)
         self.room = spec.limits.disk_mib * _MIB
         self._processes: set[asyncio.subprocess.Process] = set()
         self.commands = LocalCommands(self)
         self.files = LocalFiles(self)
         self.code = LocalInterpreter(self)
         self.ports = LocalPorts()
+
+    async def metrics(self, *, claims: bool = True) -> Metrics:
+        """What its processes use; it has no guest to ask, so its claims are the host's word."""
+        self.check()
+        alive = [each.pid for each in self._processes if each.returncode is None]
+        held = [processes.memory(pid) for pid in alive]
+        used = sum(processes.cpu_seconds(pid) for pid in alive)
+        size = sum(path.stat().st_blocks * 512 for path in self.home.rglob("*") if path.is_file())
+        now = time.monotonic()
+        return Metrics(
+            uptime_s=now - self._since,
+            cpu_seconds=used,
+            cpu_percent=self._meter.read(now, used),
+            memory_rss_bytes=sum(each.rss for each in held),
+            memory_pss_bytes=sum(each.pss for each in held),
+            memory_private_bytes=sum(each.private for each in held),
+            memory_limit_bytes=self._limits.memory_mib * _MIB,
+            disk_used_bytes=size,
+            disk_limit_bytes=self.room,
+            sent_bytes=0,
+            received_bytes=0,
+            claims=Claims(self._limits.memory_mib * _MIB, len(alive)) if claims else None,
+        )
 
     async def stop(self) -> None:
         """End every process and remove the folder."""
@@ -339,6 +367,8 @@ class LocalProvider:
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Make one; the template `broken` dies while it is made."""
+        if spec.volumes:
+            raise InputRefused("A folder of this host has no slots for volumes.")
         if spec.template == "broken":
             raise SandboxDied("The machine died while it was made, as this template does.")
         self.made.append(LocalSandbox(spec, create_ms=0.0))

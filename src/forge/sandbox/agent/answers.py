@@ -22,6 +22,7 @@ from forge.errors import (
 from forge.sandbox.code import CodeError, CodeResult, CodeStatus, ContextInfo, Language
 from forge.sandbox.commands import ExecResult, ProcessInfo, User
 from forge.sandbox.files import FileInfo, FileKind
+from forge.sandbox.metrics import Claims
 from forge.sandbox.output import Display, MimeBundle
 from forge.sandbox.ports import MAX_PORT, ListeningPort
 from forge_guest.wire.channel import StreamReset
@@ -194,6 +195,27 @@ def size(value: dict[str, Any]) -> int:
     if not _whole(number):
         raise Malformed("a size that is none")
     return number
+
+
+def mounted(value: dict[str, Any]) -> int:
+    """How many volumes a machine has."""
+    number = value.get("mounted")
+    if not _whole(number):
+        raise Malformed("a number of volumes that is none")
+    return number
+
+
+def clean(value: dict[str, Any]) -> bool:
+    """Whether every volume was given back."""
+    return _flag(value, "clean")
+
+
+def claims(value: dict[str, Any]) -> Claims:
+    """What a machine says that it uses."""
+    memory, processes = value.get("memory_available"), value.get("processes")
+    if not _whole(memory) or not _whole(processes):
+        raise Malformed("use that is none")
+    return Claims(memory, processes)
 
 
 def failures(value: dict[str, Any]) -> tuple[str, ...]:

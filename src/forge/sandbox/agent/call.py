@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from forge.errors import ForgeError, SandboxError, SandboxStopped
 from forge.sandbox.agent import answers
+from forge.sandbox.agent.clipping import Clipped
 from forge.sandbox.output import Output, Sink, StreamName
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data, Message
@@ -34,6 +35,9 @@ _T = TypeVar("_T")
 
 class Line(Protocol):
     """What a call needs to know of its connection."""
+
+    max_output: int
+    """How many bytes one call may show; 0: no limit."""
 
     async def open(self, request: dict[str, Any], *, fin: bool) -> Stream:
         """Open a stream; raises the error to show where that cannot be done."""
@@ -85,6 +89,7 @@ class Call:
         self._stall = stall
         self._stream: Stream | None = None
         self._late = _Late(deadline_s)
+        self.dropped = 0
 
     async def __aenter__(self) -> "Call":
         self._stream = await self._within(self._line.open(self._request, fin=self._fin))
@@ -196,19 +201,25 @@ class Call:
         return value
 
     async def follow(self, sink: Sink, records: answers.Records | None = None) -> dict[str, Any]:
-        """Pass output on to a sink until the last message; displays only into `records`."""
+        """Pass output on to a sink until the last message; displays only into `records`.
+
+        What is over the line's limit is dropped with a mark, and counted in `dropped`.
+        """
         final: dict[str, Any] = {}
+        clipped = Clipped(sink, self._line.max_output)
         async with contextlib.aclosing(self.items()) as items:
             async for item in items:
                 if isinstance(item, Message):
                     final = item.value
                 elif item.lane in _STREAMS:
-                    await sink(Output(_STREAMS[item.lane], item.data))
+                    await clipped(Output(_STREAMS[item.lane], item.data))
                 elif item.lane == _DISPLAY and records is not None:
                     for display in self.checked(records.feed, item.data):
-                        await sink(display)
+                        await clipped(display)
                 else:
                     raise self._line.violated(f"output on lane {item.lane}")
+        await clipped.finish()
+        self.dropped = clipped.dropped
         return final
 
     def checked(self, parse: Callable[[_A], _T], answer: _A) -> _T:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -51,7 +52,7 @@ class AgentInterpreter:
             call.feeding(source),
         ):
             final = await call.follow(sink, answers.Records())
-        return call.checked(answers.code_result, final)
+        return replace(call.checked(answers.code_result, final), dropped_bytes=call.dropped)
 
     async def contexts(self) -> tuple[ContextInfo, ...]:
         """See `forge.sandbox.code.Interpreter.contexts`."""

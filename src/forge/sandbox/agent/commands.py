@@ -3,6 +3,7 @@
 import math
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from forge.errors import InputRefused
@@ -44,7 +45,7 @@ class AgentCommands:
             call.feeding(command.stdin),
         ):
             final = await call.follow(sink)
-        return call.checked(answers.exec_result, final)
+        return replace(call.checked(answers.exec_result, final), dropped_bytes=call.dropped)
 
     async def start(self, command: Command) -> int:
         """See `forge.sandbox.commands.Commands.start`."""

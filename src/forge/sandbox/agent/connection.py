@@ -26,6 +26,7 @@ from forge.errors import (
 )
 from forge.sandbox.agent import answers, deadlines
 from forge.sandbox.agent.call import Call
+from forge.sandbox.metrics import Claims
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
 from forge_guest.wire.session import TooManyStreams
@@ -35,16 +36,40 @@ AGENT_VERSION = 1
 """Of the verbs this host speaks."""
 
 
+class Counted(FdTransport):
+    """A transport that counts its bytes."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.sent = self.received = 0
+
+    async def read(self) -> bytes:
+        """See `FdTransport.read`."""
+        data = await super().read()
+        self.received += len(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See `FdTransport.write`."""
+        self.sent += len(data)
+        super().write(data)
+
+
 class Connection:
     """A connection to one machine's agent; a `Line` for its calls.
 
     Args:
         fd: a connected descriptor; owned from here on.
         on_broken: called once when the machine must be destroyed.
+        max_output: how many bytes one call may show; 0: no limit.
     """
 
-    def __init__(self, fd: int, on_broken: Callable[[SandboxError], None]) -> None:
-        self._channel = Channel(FdTransport(fd), host=True)
+    def __init__(
+        self, fd: int, on_broken: Callable[[SandboxError], None], *, max_output: int = 0
+    ) -> None:
+        self.max_output = max_output
+        self._counted = Counted(fd)
+        self._channel = Channel(self._counted, host=True)
         self._on_broken = on_broken
         self._broken: SandboxError | None = None
         self._stopped: SandboxError | None = None
@@ -146,6 +171,17 @@ class Connection:
             ) from error
         if reply.get("restored") is not True:
             raise self._break(GuestViolation("a restored machine did not apply its facts"))
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes sent to the guest and received from it."""
+        return self._counted.sent, self._counted.received
+
+    async def usage(self) -> Claims:
+        """What the guest says that it uses."""
+        request = {"verb": "usage"}
+        async with Call(self, request, deadlines.QUICK_S, fin=True) as call:
+            return call.checked(answers.claims, await call.final())
 
     async def ping(self) -> None:
         """One round trip."""

@@ -9,6 +9,9 @@ MARGIN_S = 10.0
 QUICK_S = 15.0
 """For verbs that take milliseconds; this is for a machine that is out of memory."""
 
+VOLUME_S = 30.0
+"""To replay a volume's journal, or to write out what a machine still holds of it."""
+
 STALL_S = 60.0
 """Between two pieces of a file."""
 

@@ -27,6 +27,7 @@ class WakingLine:
         awake: the machine's connection, once it runs; raises the error to show where it cannot.
         now: its connection at this moment, or None while there is none.
         over: why the machine has ended for good, or None.
+        max_output: how many bytes one call may show; 0: no limit.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class WakingLine:
         awake: Callable[[], Awaitable[Connection]],
         now: Callable[[], Connection | None],
         over: Callable[[], SandboxError | None],
+        max_output: int = 0,
     ) -> None:
+        self.max_output = max_output
         self._awake = awake
         self._now = now
         self._over = over

@@ -29,6 +29,7 @@ from forge.sandbox.firecracker.config import DATA, STATE, load_calls
 from forge.sandbox.firecracker.launch import Launched, launch, lay_out
 from forge.sandbox.firecracker.warm import Cold
 from forge.sandbox.lifecycle import State
+from forge.sandbox.metrics import Metrics
 from forge.sandbox.qemu.template import Template, copy_sparse
 
 QEMU_CAN = "QEMU's machines can: choose them with FORGE_SANDBOX (docs/providers.md)."
@@ -125,6 +126,16 @@ class FirecrackerSandbox:
         """Refused, as `pause` is; see `forge.sandbox.base.Sandbox.fork`."""
         del env
         raise self._refused(f"copied {count} times")
+
+    async def metrics(self, *, claims: bool = True) -> Metrics:
+        """Refused; see `forge.sandbox.base.Sandbox.metrics`.
+
+        Raises:
+            InputRefused: always, while it runs.
+            SandboxStopped: it is gone.
+        """
+        del claims
+        raise self._refused("measured")
 
     def _refused(self, what: str) -> SandboxError | InputRefused:
         if self._end.is_set():

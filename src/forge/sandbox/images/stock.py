@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from forge.errors import HostUnfit, ImageMissing, NameUnknown
-from forge.sandbox.base import Limits, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.oci.catalogue import Templates
 from forge.sandbox.images.recipe import read_recipe
@@ -63,15 +62,6 @@ class Images:
                 hint="Run `forge image build`; if that does not mend it, `forge template build`.",
             )
         return image
-
-    def spec(self, name: str, **wanted: int) -> SandboxSpec:
-        """A machine of this template: its own sizes, but for those that are `wanted` (the fields of
-        `Limits`).
-
-        Raises:
-            NameUnknown, ImageMissing: as in `find`.
-        """
-        return SandboxSpec(name, Limits(**(self.find(name).sizes.model_dump() | wanted)))
 
     async def build(self, name: str, tell: building.Tell) -> Image:
         """Make an image where it is missing; see `forge.sandbox.images.build.build`.

@@ -9,6 +9,8 @@ leaves out kernel, initrd and command line, because it is already booted (measur
 from dataclasses import dataclass
 from typing import Literal
 
+from forge.sandbox.qemu.slots import VolumeFds, slot_argv
+
 Accelerator = Literal["kvm", "tcg"]
 
 PROGRAM = "qemu-system-x86_64"
@@ -40,7 +42,23 @@ _CPU: dict[Accelerator, str] = {
     # (measured against `max`: np.sort of two million floats 676 instead of 2421 ms).
     "tcg": "Nehalem-v1,+rdrand,+rdseed,+bmi1,+bmi2,+movbe",
 }
-_ACCEL: dict[Accelerator, str] = {"kvm": "kvm", "tcg": "tcg,thread=single,tb-size=64"}
+
+
+def _accel(accelerator: Accelerator, cpus: int) -> str:
+    if accelerator == "kvm":
+        return "kvm"
+    # One emulated processor needs no second thread, and without one its translated code need not
+    # be safe for others. Several that took turns on one thread would be several in name alone.
+    return f"tcg,thread={'single' if cpus == 1 else 'multi'},tb-size=64"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a clone has in common with its template beside the devices. Sizes are MiB."""
+
+    accelerator: Accelerator
+    memory_mib: int
+    cpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,13 @@ class Descriptors:
     root_image: int
     data: int
     data_read_only: int
+    volumes: tuple[VolumeFds, ...] = ()
+
+    def every(self) -> list[int]:
+        """All of them, for whoever lets QEMU inherit them."""
+        volumes = [fd for volume in self.volumes for fd in (volume.reading, volume.writing)]
+        fixed = (self.qmp, self.agent, self.memory, self.agent_image, self.root_image)
+        return [*fixed, self.data, self.data_read_only, *(fd for fd in volumes if fd is not None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +94,15 @@ class Boot:
     tsc_khz: int
 
 
-def machine_argv(
-    program: str,
-    accelerator: Accelerator,
-    memory_mib: int,
-    fds: Descriptors,
-    boot: Boot | None,
-) -> list[str]:
+def machine_argv(program: str, shape: Shape, fds: Descriptors, boot: Boot | None) -> list[str]:
     """The command line of a machine that boots (`boot` given), or waits for a template's state."""
     return [
         program,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-M", "microvm,acpi=on,usb=off,memory-backend=ram0,mem-merge=off,dump-guest-core=off"),
-        *("-accel", _ACCEL[accelerator], "-cpu", _CPU[accelerator], "-smp", "1"),
-        *(
-            "-m",
-            f"{memory_mib}M",
-            "-object",
-            _memory(memory_mib, fds.memory, share=boot is not None),
-        ),
+        *("-accel", _accel(shape.accelerator, shape.cpus), "-cpu", _CPU[shape.accelerator]),
+        *("-smp", str(shape.cpus), "-m", f"{shape.memory_mib}M"),
+        *("-object", _memory(shape.memory_mib, fds.memory, share=boot is not None)),
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         *("-chardev", f"socket,id=qmp,fd={fds.qmp}", "-mon", "chardev=qmp,mode=control"),
         *_console(boot),
@@ -103,6 +118,7 @@ def machine_argv(
             (fds.data, fds.data_read_only),
             "cache=unsafe,discard=unmap,detect-zeroes=unmap",
         ),
+        *slot_argv(fds.volumes),
         # A clone stands still (-S) until told to go: what it starts from stays whole so long.
         *(["-S", "-incoming", "defer"] if boot is None else _boot(boot)),
     ]
@@ -118,7 +134,10 @@ def _disk(name: str, fds: tuple[int, ...], mode: str) -> list[str]:
     return [
         *(word for fd in fds for word in ("-add-fd", f"fd={fd},set={fds[0]}")),
         *("-drive", f"if=none,id={name},file=/dev/fdset/{fds[0]},format=raw,{mode}"),
-        *("-device", f"virtio-blk-device,drive={name},serial=forge-{name},werror=report"),
+        *(
+            "-device",
+            f"virtio-blk-device,drive={name},id=disk-{name},serial=forge-{name},werror=report",
+        ),
     ]
 
 

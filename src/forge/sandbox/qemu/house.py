@@ -9,6 +9,7 @@ from typing import Protocol
 
 from forge.sandbox.base import Sandbox, SandboxSpec, Snapshot
 from forge.sandbox.qemu import saved
+from forge.sandbox.qemu.holding import Holding
 from forge.sandbox.qemu.running import Clone
 
 
@@ -30,6 +31,10 @@ class House(Protocol):
         self, spec: SandboxSpec, count: int, save: Callable[[Path], Awaitable[Clone]]
     ) -> tuple[Sandbox, ...]:
         """Have `save` fill a folder, and start machines from it."""
+
+    @property
+    def volumes(self) -> Holding:
+        """The volumes of its machines."""
 
     def notify(self, words: str) -> None:
         """Tell a person of what went wrong while nobody waited."""

@@ -18,15 +18,20 @@ from pathlib import Path
 from forge.errors import ForgeError, InputRefused, NameUnknown, NoSpace, SnapshotForeign
 from forge.sandbox import records, verdicts
 from forge.sandbox.agent.connection import AGENT_VERSION
-from forge.sandbox.base import Limits, SandboxSpec, Snapshot
+from forge.sandbox.base import SandboxSpec, Snapshot
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import saved
-from forge.sandbox.qemu.argv import Accelerator, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import Descriptors, Shape, machine_argv
 from forge.sandbox.qemu.running import DATA, Clone
 from forge_guest.wire import frames
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HALF_MADE = ".new-"
+
+
+def _shape(said: saved.Manifest) -> Shape:
+    limits = said.wish.limits
+    return Shape(said.accelerator, limits.memory_mib, limits.cpus)
 
 
 class Keeper:
@@ -47,9 +52,9 @@ class Keeper:
 
     # -- what fits -------------------------------------------------------------------------------
 
-    def shape(self, accelerator: Accelerator, memory_mib: int) -> dict[str, str]:
+    def shape(self, shape: Shape) -> dict[str, str]:
         """What this host and program save a machine with."""
-        argv = machine_argv("", accelerator, memory_mib, Descriptors(0, 0, 0, 0, 0, 0, 0), None)
+        argv = machine_argv("", shape, Descriptors(0, 0, 0, 0, 0, 0, 0), None)
         cpu = "\n".join(verdicts.host_cpu())
         return {
             "format": str(saved.FORMAT),
@@ -64,7 +69,7 @@ class Keeper:
         """What to say of files that were just saved."""
         image, limits = clone.image, clone.limits
         return saved.Manifest(
-            shape=self.shape(clone.accelerator, limits.memory_mib),
+            shape=self.shape(clone.shape),
             accelerator=clone.accelerator,
             image=saved.ImageFact(
                 name=image.name,
@@ -75,9 +80,8 @@ class Keeper:
             ),
             wish=saved.Wish(
                 template=spec.template,
-                memory_mib=limits.memory_mib,
-                disk_mib=limits.disk_mib,
-                processes=limits.processes,
+                limits=limits,
+                volumes=spec.volumes,
                 idle_s=spec.idle_s,
                 lifetime_s=spec.lifetime_s,
                 on_timeout=spec.on_timeout,
@@ -93,14 +97,12 @@ class Keeper:
         Raises:
             SnapshotCorrupt, SnapshotForeign: it cannot be used.
         """
-        manifest, state = saved.load(
-            folder, lambda said: self.shape(said.accelerator, said.wish.memory_mib)
-        )
+        manifest, state = saved.load(folder, lambda said: self.shape(_shape(said)))
         wish = manifest.wish
         return Clone(
             accelerator=manifest.accelerator,
             image=self._image(folder.name, manifest.image),
-            limits=Limits(wish.memory_mib, wish.disk_mib, wish.processes),
+            limits=wish.limits,
             memory=folder / "memory",
             state=state,
             data=folder / DATA,

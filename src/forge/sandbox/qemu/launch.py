@@ -7,14 +7,15 @@ another process on the host could find and connect to.
 import os
 import socket
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from forge.errors import SandboxDied
 from forge.sandbox import vmm
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.argv import PROGRAM, Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import PROGRAM, Boot, Descriptors, Shape, machine_argv
 from forge.sandbox.qemu.monitor import Monitor
+from forge.sandbox.qemu.slots import VolumeFds
 from forge.sandbox.vmm import Start, Vmm
 
 
@@ -23,13 +24,15 @@ class Layout:
     """A machine's files and sizes. `boot` is False for a clone, which is already booted."""
 
     image: Image
+    shape: Shape
     memory: Path
     data: Path
     folder: Path
-    memory_mib: int
     disk_mib: int
     boot: bool
     tsc_khz: int = 0
+    volumes: tuple[VolumeFds, ...] = ()
+    largest_mib: int = 0
 
     @property
     def console(self) -> Path:
@@ -51,7 +54,7 @@ class Launched:
         await self.vmm.close()
 
 
-async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
+async def launch(layout: Layout) -> Launched:
     """Start a machine's QEMU and wait for its greeting.
 
     Raises:
@@ -67,12 +70,18 @@ async def launch(accelerator: Accelerator, layout: Layout) -> Launched:
             agent, their_agent = _pair(opened)
             undo.callback(agent.close)
             fds, boot = _open_files(opened, layout, their_qmp, their_agent)
-            argv = machine_argv(program, accelerator, layout.memory_mib, fds, boot)
-            every_fd = list(astuple(fds))
+            argv = machine_argv(program, layout.shape, fds, boot)
+            every_fd = fds.every()
             if boot is not None:
                 every_fd += [boot.kernel, boot.initrd, boot.console]
-            start = Start(argv, every_fd, layout.folder, layout.memory_mib, layout.disk_mib)
-            process = vmm.start(start, vmm.identity(accelerator))
+            start = Start(
+                argv,
+                every_fd,
+                layout.folder,
+                layout.shape.memory_mib,
+                max(layout.disk_mib, layout.largest_mib),
+            )
+            process = vmm.start(start, vmm.identity(layout.shape.accelerator))
             undo.push_async_callback(process.close)
         monitor = Monitor(qmp)
         undo.push_async_callback(monitor.close)
@@ -108,6 +117,7 @@ def _open_files(
         root_image=opened(image.root),
         data=opened(layout.data, os.O_RDWR),
         data_read_only=opened(layout.data),
+        volumes=layout.volumes,
     )
     if not layout.boot:
         return fds, None

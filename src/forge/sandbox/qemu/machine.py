@@ -36,6 +36,8 @@ from forge.sandbox.base import Sandbox, SandboxFacts, SandboxSpec, Snapshot
 from forge.sandbox.lifecycle import Request, State
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu.house import House
+from forge.sandbox.qemu.measuring import Measuring
+from forge.sandbox.qemu.requests import Requests
 from forge.sandbox.qemu.running import DATA, Clone, Running, in_thread, saved_to, started
 
 _STOP_S = 30.0  # killing QEMU and removing its folder takes milliseconds, on a busy host seconds
@@ -80,9 +82,13 @@ class QemuSandbox:
         self._since = 0.0
         self._sealing = saved.Sealing(folder)
         self._sealed: asyncio.Task[None] | None = None
-        self._requests: asyncio.Queue[tuple[Callable[[], Awaitable[None]], asyncio.Future[None]]]
-        self._requests = asyncio.Queue()
-        self.line = line = WakingLine(self._connected, self._connection, lambda: self._why)
+        self._requests = Requests()
+        self.line = line = WakingLine(
+            self._connected, self._connection, lambda: self._why, clone.limits.max_output_bytes
+        )
+        now = lambda: self._running  # noqa: E731 -- read each time
+        self._measuring = Measuring(folder, clone.limits, self._connected, now, self._after_end)
+        self.metrics = self._measuring.read
         self.commands = AgentCommands(line)
         self.files = AgentFiles(line)
         self.code = AgentInterpreter(line)
@@ -113,6 +119,7 @@ class QemuSandbox:
 
     async def snapshot(self, name: str) -> Snapshot:
         """See `forge.sandbox.base.Sandbox.snapshot`."""
+        self._house.volumes.check_copy(self._spec)
         made: list[Snapshot] = []
 
         async def keep() -> None:
@@ -125,6 +132,7 @@ class QemuSandbox:
         self, count: int = 1, *, env: Mapping[str, str] | None = None
     ) -> tuple[Sandbox, ...]:
         """See `forge.sandbox.base.Sandbox.fork`."""
+        self._house.volumes.check_copy(self._spec)
         if count < 1:
             raise InputRefused(f"{count} copies of a machine are none")
         spec = self._spec if env is None else replace(self._spec, env=env)
@@ -147,11 +155,19 @@ class QemuSandbox:
         self._keep = self.state == "paused"
         await self._finish(SandboxStopped("the machine was left"))
 
+    async def renew(self, spec: SandboxSpec) -> None:
+        """Become the machine of this wish, of the same kind as its own; see `pool.Warm`."""
+        self._spec = spec
+        await self._give_facts(await self._connected())
+        self._since = asyncio.get_running_loop().time()
+
     async def ping(self) -> None:
         """One round trip to the agent."""
         await (await self._connected()).ping()
 
     async def _finish(self, why: SandboxError) -> None:
+        if self._running is not None and self.state == "running" and not self._end.is_set():
+            await self._house.volumes.give_back(self._spec, self._running.agent)
         self._over(why)
         if self._running is not None:
             self._running.agent.close(why)
@@ -164,9 +180,7 @@ class QemuSandbox:
     async def _ask(self, request: Request, act: Callable[[], Awaitable[None]]) -> None:
         if self._end.is_set():
             raise self._after()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests.put_nowait((lambda: self._answer(request, act), done))
-        await done
+        await self._requests.ask(lambda: self._answer(request, act))
 
     async def _connected(self) -> Connection:
         while self._running is None or self.state != "running":
@@ -177,10 +191,16 @@ class QemuSandbox:
         return self._running.agent if self._running else None
 
     def _after(self) -> SandboxError:
-        why = self._why
-        if why is None or isinstance(why, SandboxStopped):
-            return why or SandboxStopped("the machine was stopped")
+        why = self._ended()
+        if isinstance(why, SandboxStopped):
+            return why
         return SandboxStopped(f"this machine is no longer there: {why.message}")
+
+    def _after_end(self) -> SandboxError | None:
+        return self._after() if self._end.is_set() else None
+
+    def _ended(self) -> SandboxError:
+        return self._why or SandboxStopped("the machine was stopped")
 
     def _over(self, why: SandboxError) -> None:
         self._why = self._why or why
@@ -202,7 +222,7 @@ class QemuSandbox:
             await asyncio.shield(self._free())
 
     async def _free(self) -> None:
-        self._over(SandboxStopped("the machine was stopped"))
+        self._over(self._ended())
         try:
             if self._running is not None:
                 await self._running.close(self._why)
@@ -214,10 +234,7 @@ class QemuSandbox:
             os.close(self._lock)
             self._move("gone")
             self.gone.set()
-            while not self._requests.empty():
-                _, done = self._requests.get_nowait()
-                if not done.done():
-                    done.set_exception(self._after())
+            self._requests.refuse(self._after())
 
     async def _serve(self) -> None:
         """Answer requests; the agent's line is read meanwhile."""
@@ -225,25 +242,10 @@ class QemuSandbox:
             self._tasks = tasks
             try:
                 while True:
-                    act, done = await self._requests.get()
-                    await self._do(act, done)
+                    await self._requests.answer(self._ended)
             finally:
                 if self._running is not None:
                     self._running.agent.close(self._why)
-
-    async def _do(self, act: Callable[[], Awaitable[None]], done: asyncio.Future[None]) -> None:
-        try:
-            await act()
-        except ForgeError as error:
-            if not done.done():
-                done.set_exception(error)
-        except BaseException:
-            if not done.done():
-                done.set_exception(self._why or SandboxStopped("the machine was stopped"))
-            raise
-        else:
-            if not done.done():
-                done.set_result(None)
 
     async def _answer(self, request: Request, act: Callable[[], Awaitable[None]]) -> None:
         calls = self._running.agent.calls if self._running else 0
@@ -259,19 +261,20 @@ class QemuSandbox:
         if self.state not in (then, "gone"):
             self.state = lifecycle.move(self.state, then)
 
-    # -- moves -------------------------------------------------------------------------------------
-
     async def _start(self) -> None:
         async with self._or_gone():
-            running = await started(self._clone, self._folder, self._over)
-            await self._wake(running)
+            await self._wake(await self._started(), fresh=True)
+
+    async def _started(self) -> Running:
+        with self._house.volumes.held(self._spec, self.facts.id) as volumes:
+            return await started(self._clone, self._folder, self._over, volumes)
 
     async def _resume(self) -> None:
         self._move("resuming")
         self._sealing.give_up()
         try:
             self._clone = await in_thread(lambda _: self._house.load(self._folder))
-            running = await started(self._clone, self._folder, self._over)
+            running = await self._started()
         except (SandboxDied, HostUnfit) as error:
             self._move("paused")
             if isinstance(error, NoSpace):
@@ -285,16 +288,22 @@ class QemuSandbox:
         async with self._or_gone():
             await self._wake(running)
 
-    async def _wake(self, running: Running) -> None:
+    async def _wake(self, running: Running, *, fresh: bool = False) -> None:
         """Let it run, and give it facts of its own before anybody uses it."""
         self._running = running
         self._tasks.create_task(running.agent.run())
         await running.launched.monitor.go()
-        name = self.facts.id.replace("_", "-")
-        await running.agent.restore(name, time.time_ns(), self._spec.env)
+        await self._give_facts(running.agent)
+        if fresh:
+            await self._house.volumes.mount(self._spec, running.agent)
+        await running.limit(len(self._spec.volumes))
+        self._tasks.create_task(running.share.run())
         self._since = asyncio.get_running_loop().time()
         self._move("running")
         self._awake.set()
+
+    async def _give_facts(self, agent: Connection) -> None:
+        await agent.restore(self.facts.id.replace("_", "-"), time.time_ns(), self._spec.env)
 
     async def _pause(self) -> None:
         running = self._running
@@ -302,6 +311,7 @@ class QemuSandbox:
         self._move("pausing")
         self._awake.clear()
         try:
+            self._house.volumes.note(self._spec, self.facts.id)
             state = await saved_to(running, self._folder, goes_on=False)
             clone = replace(
                 self._clone,
@@ -339,6 +349,7 @@ class QemuSandbox:
             self._house.notify(f"{self.facts.id} is paused but not durable: {error.strerror}")
 
     async def _put_down(self, running: Running) -> None:
+        self._measuring.put_down(running)
         self._running = None
         await running.close(paused())
 
@@ -360,8 +371,6 @@ class QemuSandbox:
         except ForgeError:
             self._over(SandboxStopped("the machine could not be made"))
             raise
-
-    # -- time --------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Pause a machine that is idle, and end the turn of one whose time is over."""

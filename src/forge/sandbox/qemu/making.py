@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from forge.errors import (
@@ -21,7 +20,7 @@ from forge.sandbox.agent.starting import start_and_wait
 from forge.sandbox.base import Limits
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import template as saved_templates
-from forge.sandbox.qemu.argv import PROGRAM, Accelerator, Boot, Descriptors, machine_argv
+from forge.sandbox.qemu.argv import PROGRAM, Boot, Descriptors, Shape, machine_argv
 from forge.sandbox.qemu.template import Template
 from forge.sandbox.qemu.warm import Cold, booted
 from forge.sandbox.vmm import find_program
@@ -47,31 +46,26 @@ class TemplateMaker:
         self._notify = notify
         self._making = asyncio.Lock()
 
-    def _key(self, accelerator: Accelerator, image: Image, limits: Limits) -> str:
-        shape = machine_argv(
-            find_program(PROGRAM),
-            accelerator,
-            limits.memory_mib,
-            Descriptors(0, 0, 0, 0, 0, 0, 0),
-            Boot(0, 0, 0, image.root_kind, 0),
-        )
+    def _key(self, shape: Shape, image: Image, limits: Limits) -> str:
+        fds, boot = Descriptors(0, 0, 0, 0, 0, 0, 0), Boot(0, 0, 0, image.root_kind, 0)
         parts: dict[str, object] = {
             "qemu": self._version(),
-            "argv": shape,
+            "argv": machine_argv(find_program(PROGRAM), shape, fds, boot),
             "image": image.key,
-            "limits": asdict(limits),
+            # What is set in the template itself; the host sets the other limits at each start.
+            "limits": [limits.disk_mib, limits.processes],
             "agent": AGENT_VERSION,
             "host": verdicts.host_cpu(),
         }
         return saved_templates.template_key(parts)
 
-    async def template(self, accelerator: Accelerator, image: Image, limits: Limits) -> Template:
+    async def template(self, shape: Shape, image: Image, limits: Limits) -> Template:
         """The template of these, made first where it is missing.
 
         Raises:
             TemplateError, ProgramMissing, NoSpace: it could not be made.
         """
-        key = self._key(accelerator, image, limits)
+        key = self._key(shape, image, limits)
         async with self._making:
             found = self._find(key)
             if found is not None:
@@ -81,12 +75,7 @@ class TemplateMaker:
                 found = self._find(key)
                 if found is not None:
                     return found
-                await self._make(
-                    templates,
-                    key,
-                    Cold(accelerator, image, limits.memory_mib, limits.disk_mib),
-                    limits,
-                )
+                await self._make(templates, key, Cold(image, shape, limits.disk_mib), limits)
         made = self._find(key)
         if made is None:
             raise TemplateError(f"template {key} was made and is not there")
@@ -138,6 +127,11 @@ def check_space(home: Path, needed_mib: int) -> None:
     Raises:
         NoSpace: less is free.
     """
-    free = shutil.disk_usage(home).free >> 20
+    free = free_mib(home)
     if free < needed_mib:
         raise NoSpace(f"{free} MiB are free under {home}; {needed_mib} MiB are needed")
+
+
+def free_mib(home: Path) -> int:
+    """What is free on the disk that holds Forge's folder, in MiB."""
+    return shutil.disk_usage(home).free >> 20

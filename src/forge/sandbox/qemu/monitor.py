@@ -63,6 +63,18 @@ class Monitor:
         except (QMPError, TimeoutError, OSError) as error:
             raise SandboxDied(f"QEMU did not carry out {command}: {error}") from error
 
+    async def limit_disks(self, names: tuple[str, ...], mib_s: int, iops: int) -> None:
+        """Let these disks together move no more than this per second; 0 is no limit.
+
+        Raises:
+            SandboxDied: QEMU refused it.
+        """
+        rates = {"bps": mib_s << 20, "bps_rd": 0, "bps_wr": 0}
+        rates |= {"iops": iops, "iops_rd": 0, "iops_wr": 0}
+        for name in names:
+            disk = {"id": f"disk-{name}", "group": "machine"}
+            await self.execute("block_set_io_throttle", {**disk, **rates})
+
     async def save_state(self) -> bytes:
         """Stop the machine and return its device state; its memory stays in its own file.
 

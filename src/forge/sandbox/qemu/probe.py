@@ -13,7 +13,7 @@ from forge.errors import HostUnfit, SandboxError
 from forge.sandbox import records, verdicts
 from forge.sandbox.base import Attempt, Probe
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.argv import Accelerator, Shape
 from forge.sandbox.qemu.warm import Cold, booted
 
 ORDER: tuple[Accelerator, ...] = ("kvm", "tcg")
@@ -53,7 +53,7 @@ async def _attempt(home: Path, accelerator: Accelerator, image: Image) -> Attemp
         reason = "there is no /dev/kvm on this host"
     else:
         folder = records.new_folder(home / "machines", f"probe-{accelerator}-{time.time_ns()}")
-        cold = Cold(accelerator, image, _MEMORY_MIB, _DISK_MIB)
+        cold = Cold(image, Shape(accelerator, _MEMORY_MIB), _DISK_MIB)
         try:
             async with booted(cold, folder, _DEADLINE_S[accelerator]):
                 works, reason = True, "a real guest booted and answered"

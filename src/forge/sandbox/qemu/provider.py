@@ -37,15 +37,15 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.qemu import probe as probing
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu import template as saved_templates
-from forge.sandbox.qemu.argv import PROGRAM, Accelerator
+from forge.sandbox.qemu.argv import PROGRAM, Accelerator, Shape
+from forge.sandbox.qemu.holding import Holding
 from forge.sandbox.qemu.keeper import Keeper
 from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.making import TemplateMaker, check_space
+from forge.sandbox.qemu.making import TemplateMaker, free_mib
 from forge.sandbox.qemu.running import Clone, in_thread
 from forge.sandbox.vmm import find_program
 
 NAME = "qemu"
-_MIN_FREE_MIB = 64  # a machine's disk starts at about 1 MiB and grows
 
 Notify = Callable[[str], None]
 
@@ -93,6 +93,7 @@ class QemuProvider:
         self._machines: set[QemuSandbox] = set()
         self._maker = TemplateMaker(home, self._qemu_version, notify)
         self._version: str | None = None
+        self.volumes = Holding(home)
         self._keeper = Keeper(home, images, self._qemu_version)
 
     async def probe(self, *, fresh: bool = False) -> Probe:
@@ -104,13 +105,16 @@ class QemuProvider:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         started = time.monotonic()
         check_variables(spec.env)
+        self.volumes.check(spec)
+        await self.volumes.mend(spec, self.create)
         kept = self._keeper.find(spec.template)
         if kept is not None:
             clone = await in_thread(lambda _: self._keeper.load(kept))
             return await self._clone(clone, replace(spec, limits=clone.limits), started)
         image = self._images(spec.template)
         accelerator = await self._accelerator()
-        template = await self._maker.template(accelerator, image, spec.limits)
+        shape = Shape(accelerator, spec.limits.memory_mib, spec.limits.cpus)
+        template = await self._maker.template(shape, image, spec.limits)
         clone = Clone(
             accelerator, image, spec.limits, template.memory, template.state, template.data
         )
@@ -152,6 +156,7 @@ class QemuProvider:
             idle_s=wish.idle_s,
             lifetime_s=wish.lifetime_s,
             on_timeout=wish.on_timeout,
+            volumes=wish.volumes,
         )
         facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, wish.template, 0.0)
         machine = QemuSandbox(folder, lock, clone, spec, facts, self, asleep=True)
@@ -265,7 +270,6 @@ class QemuProvider:
     # -- making machines --------------------------------------------------------------------------
 
     async def _clone(self, clone: Clone, spec: SandboxSpec, started: float) -> QemuSandbox:
-        check_space(self._home, _MIN_FREE_MIB)
         sandbox_id = new_sandbox_id(datetime.now(UTC))
         try:
             folder = records.new_folder(self._home / "machines", sandbox_id)
@@ -273,6 +277,7 @@ class QemuProvider:
             raise NoSpace(f"a machine could not be made: {error.strerror}") from error
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            self.volumes.promise(folder, clone.limits, free_mib(self._home))
             lock = records.take(folder)
             assert lock is not None
             facts = SandboxFacts(sandbox_id, NAME, clone.accelerator, spec.template, 0.0)

@@ -17,11 +17,15 @@ from forge.errors import NoSpace, SandboxDied, SandboxError, TemplateError
 from forge.sandbox import records
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.base import Limits
+from forge.sandbox.cpu_share import Share, groups, make_group
 from forge.sandbox.images.store import Image
+from forge.sandbox.processes import cpu_seconds
 from forge.sandbox.qemu import memory, saved
-from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.argv import Accelerator, Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
+from forge.sandbox.qemu.slots import VolumeFds
 from forge.sandbox.qemu.template import copy_sparse
+from forge.sandbox.volumes import HeldVolume
 
 _T = TypeVar("_T")
 DATA = "data.img"
@@ -38,6 +42,11 @@ class Clone:
     state: bytes
     data: Path
 
+    @property
+    def shape(self) -> Shape:
+        """What it has in common with whatever it was saved from."""
+        return Shape(self.accelerator, self.limits.memory_mib, self.limits.cpus)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -48,6 +57,28 @@ class Running:
     agent: Connection
     base: int
     folder: Path
+    share: Share
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time it has used, its VMM included.
+
+        Raises:
+            OSError: it has ended.
+        """
+        return cpu_seconds(self.launched.vmm.pid)
+
+    async def limit(self, volumes: int) -> None:
+        """Hold its disks to their pace; `volumes` is how many it has.
+
+        Raises:
+            SandboxDied: QEMU refused it.
+        """
+        limits = self.clone.limits
+        if limits.disk_mib_s or limits.disk_iops:
+            names = ("agent", "root", "data", *(f"vol{slot}" for slot in range(volumes)))
+            monitor = self.launched.monitor
+            await monitor.limit_disks(names, limits.disk_mib_s, limits.disk_iops)
 
     async def close(self, why: SandboxError | None = None) -> None:
         """End it; calls under way raise `why`, or `SandboxStopped`."""
@@ -56,11 +87,19 @@ class Running:
         try:
             await asyncio.shield(self.launched.close())
         finally:
+            self.share.close()
             os.close(self.base)
 
 
-async def started(clone: Clone, folder: Path, on_broken: Callable[[SandboxError], None]) -> Running:
+async def started(
+    clone: Clone,
+    folder: Path,
+    on_broken: Callable[[SandboxError], None],
+    volumes: tuple[HeldVolume, ...] = (),
+) -> Running:
     """Load what was saved into a QEMU in the machine's own folder. It stands still until told.
+
+    Its QEMU inherits the volumes' descriptors, and with them the locks.
 
     Raises:
         ProgramMissing, NoSpace: the host cannot start it.
@@ -79,11 +118,13 @@ async def started(clone: Clone, folder: Path, on_broken: Callable[[SandboxError]
             memory=clone.memory,
             data=folder / DATA,
             folder=folder,
-            memory_mib=clone.limits.memory_mib,
+            shape=clone.shape,
             disk_mib=clone.limits.disk_mib,
             boot=False,
+            volumes=tuple(VolumeFds(each.reading, each.writing) for each in volumes),
+            largest_mib=max((each.size_mib for each in volumes), default=0),
         )
-        launched = await launch(clone.accelerator, layout)
+        launched = await launch(layout)
         undo.push_async_callback(launched.close)
         try:
             records.write_record(folder, launched.vmm.pid)
@@ -91,9 +132,13 @@ async def started(clone: Clone, folder: Path, on_broken: Callable[[SandboxError]
         except BaseException:
             os.close(launched.agent_fd)
             raise
-        agent = Connection(launched.agent_fd, on_broken)
+        limits, vmm = clone.limits, launched.vmm
+        agent = Connection(launched.agent_fd, on_broken, max_output=limits.max_output_bytes)
         undo.pop_all()
-    return Running(clone, launched, agent, base, folder)
+    percent = limits.cpu_percent
+    group = make_group(groups(), folder.name, percent) if percent else None
+    share = Share(group, percent, vmm.pid, lambda: cpu_seconds(vmm.pid), vmm.send)
+    return Running(clone, launched, agent, base, folder, share)
 
 
 async def saved_to(running: Running, into: Path, *, goes_on: bool) -> bytes:

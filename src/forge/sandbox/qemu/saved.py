@@ -27,10 +27,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forge.errors import SnapshotCorrupt, SnapshotForeign
 from forge.sandbox import records
-from forge.sandbox.base import OnTimeout
+from forge.sandbox.base import Limits, OnTimeout
 from forge.sandbox.qemu.argv import Accelerator
 from forge.sandbox.qemu.template import digest
 from forge.sandbox.vmm import GID
+from forge.sandbox.volumes import VolumeMount
 
 FORMAT = 1
 FILES = ("memory", "state", "data.img")
@@ -77,9 +78,8 @@ class Wish(_Facts):
     """What its owner asked for, without secrets."""
 
     template: str
-    memory_mib: Annotated[int, Field(ge=1)]
-    disk_mib: Annotated[int, Field(ge=1)]
-    processes: Annotated[int, Field(ge=1)]
+    limits: Limits
+    volumes: tuple[VolumeMount, ...] = ()
     idle_s: float = 0.0
     lifetime_s: float = 0.0
     on_timeout: OnTimeout = "pause"

@@ -11,7 +11,7 @@ from forge.errors import SandboxDied, SandboxError, SandboxUnresponsive
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.argv import Accelerator
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
 from forge.sandbox.qemu.tsc import measure_khz
 
@@ -20,9 +20,8 @@ from forge.sandbox.qemu.tsc import measure_khz
 class Cold:
     """What to boot. Sizes are MiB."""
 
-    accelerator: Accelerator
     image: Image
-    memory_mib: int
+    shape: Shape
     disk_mib: int
 
 
@@ -38,20 +37,20 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["
     """
     layout = Layout(
         image=cold.image,
+        shape=cold.shape,
         memory=folder / "memory",
         data=folder / "data.img",
         folder=folder,
-        memory_mib=cold.memory_mib,
         disk_mib=cold.disk_mib,
         boot=True,
-        tsc_khz=measure_khz() if cold.accelerator == "tcg" else 0,
+        tsc_khz=measure_khz() if cold.shape.accelerator == "tcg" else 0,
     )
     with layout.memory.open("xb") as memory:
-        os.ftruncate(memory.fileno(), cold.memory_mib << 20)
+        os.ftruncate(memory.fileno(), cold.shape.memory_mib << 20)
         if os.geteuid() == 0:
             layout.memory.chmod(0o666)  # inside a folder that is closed to everybody
     await make_data_disk(layout.data, cold.disk_mib)
-    launched = await launch(cold.accelerator, layout)
+    launched = await launch(layout)
     agent = Connection(launched.agent_fd, _ignore)
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -57,11 +57,14 @@ class WorkerLine:
 
     Attributes:
         states: the last known state of each machine of this worker, by id.
+        max_output: 0: a worker's own verbs show no output.
 
     Args:
         child: the command, greeted already; closed by whoever started it, after `own`.
         transport: the line that followed its greeting.
     """
+
+    max_output = 0
 
     def __init__(self, child: Child, transport: PipesTransport) -> None:
         self.states: dict[str, State] = {}
@@ -245,6 +248,9 @@ class WorkerLine:
 class MachineLine:
     """A line through a worker to one machine's agent.
 
+    Attributes:
+        max_output: how many bytes one call may show; 0: no limit. Set by whoever made the machine.
+
     Args:
         worker: the connection.
         machine: the machine's id.
@@ -254,6 +260,7 @@ class MachineLine:
     def __init__(
         self, worker: WorkerLine, machine: str, on_broken: Callable[[SandboxError], None]
     ) -> None:
+        self.max_output = 0
         self._worker = worker
         self._machine = machine
         self._on_broken = on_broken

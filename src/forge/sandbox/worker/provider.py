@@ -77,9 +77,11 @@ class WorkerProvider:
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""
         request = {"verb": "create", "spec": protocol.to_json(spec)}
-        return (await self.take(await self._worker(), request))[0]
+        (machine,) = await self.take(await self._worker(), request)
+        machine.line.max_output = spec.limits.max_output_bytes
+        return machine
 
-    async def take(self, worker: WorkerLine, request: dict[str, Any]) -> tuple[Sandbox, ...]:
+    async def take(self, worker: WorkerLine, request: dict[str, Any]) -> tuple[WorkerSandbox, ...]:
         """Ask a verb that makes machines, and keep them. Given up meanwhile, none is left."""
         started = time.monotonic()
         made: tuple[WorkerSandbox, ...] = ()

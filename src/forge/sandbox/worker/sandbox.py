@@ -10,6 +10,7 @@ from forge.sandbox.agent.files import AgentFiles
 from forge.sandbox.agent.ports import AgentPorts
 from forge.sandbox.base import Sandbox, SandboxFacts, Snapshot
 from forge.sandbox.lifecycle import State
+from forge.sandbox.metrics import Metrics
 from forge.sandbox.worker import deadlines
 from forge.sandbox.worker.line import MachineLine, WorkerLine
 
@@ -69,6 +70,12 @@ class WorkerSandbox:
         """See `forge.sandbox.base.Sandbox.snapshot`."""
         request = {"verb": "snapshot", "machine": self.facts.id, "name": name}
         asking = self._worker.ask_for(Snapshot, request, deadlines.SAVE_S)
+        return await self.line.within(asking)
+
+    async def metrics(self, *, claims: bool = True) -> Metrics:
+        """See `forge.sandbox.base.Sandbox.metrics`; measured by the worker, on its host."""
+        request = {"verb": "metrics", "machine": self.facts.id, "claims": claims}
+        asking = self._worker.ask_for(Metrics, request, deadlines.STOP_S)
         return await self.line.within(asking)
 
     async def fork(

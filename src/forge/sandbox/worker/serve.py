@@ -68,6 +68,7 @@ class Worker:
             "pause": self._pause,
             "resume": self._resume,
             "snapshot": self._snapshot,
+            "metrics": self._metrics,
             "destroy": self._destroy,
             "list": self._list,
             "remove": self._remove,
@@ -148,6 +149,11 @@ class Worker:
     async def _snapshot(self, stream: Stream) -> None:
         made = await self._machine(stream).snapshot(str(stream.request["name"]))
         await self._finish(stream, protocol.to_json(made))
+
+    async def _metrics(self, stream: Stream) -> None:
+        claims = protocol.from_json(bool, stream.request.get("claims", True))
+        read = await self._machine(stream).metrics(claims=claims)
+        await self._finish(stream, protocol.to_json(read))
 
     async def _destroy(self, stream: Stream) -> None:
         machine = self._machines.get(str(stream.request["machine"]))

@@ -1,13 +1,16 @@
 """QEMU's command line: confined, without a network, a clone's the same as its template's."""
 
-from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, machine_argv
+from dataclasses import replace
+
+from forge.sandbox.qemu.argv import Accelerator, Boot, Descriptors, Shape, machine_argv
+from forge.sandbox.qemu.slots import SLOTS, VolumeFds
 
 FDS = Descriptors(10, 11, 12, 13, 14, 15, 16)
 BOOT = Boot(20, 21, 22, "squashfs", 2_445_430)
 
 
-def _argv(accelerator: Accelerator = "tcg", boot: Boot | None = None) -> list[str]:
-    return machine_argv("qemu", accelerator, 512, FDS, boot)
+def _argv(accelerator: Accelerator = "tcg", boot: Boot | None = None, cpus: int = 1) -> list[str]:
+    return machine_argv("qemu", Shape(accelerator, 512, cpus), FDS, boot)
 
 
 def _values(argv: list[str], option: str) -> list[str]:
@@ -15,7 +18,7 @@ def _values(argv: list[str], option: str) -> list[str]:
 
 
 def test_there_is_no_network_device_and_no_default_device() -> None:
-    """A machine has what is listed and nothing else: four virtio devices, none a NIC."""
+    """A machine has what is listed and nothing else: virtio devices, none a NIC."""
     for argv in (_argv(), _argv(boot=BOOT)):
         assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(argv)
         assert not {"-nic", "-net", "-netdev", "-usb", "-vga", "-monitor"} & set(argv)
@@ -23,7 +26,7 @@ def test_there_is_no_network_device_and_no_default_device() -> None:
         assert devices == [
             "virtio-serial-device",
             "virtserialport",
-            *["virtio-blk-device"] * 3,
+            *["virtio-blk-device"] * (3 + SLOTS),
         ]
 
 
@@ -80,3 +83,24 @@ def test_shared_disks_are_read_only() -> None:
     assert "readonly=on" in modes["id=agent"]
     assert "readonly=on" in modes["id=root"]
     assert "readonly" not in modes["id=data"]
+
+
+def test_a_volume_fills_a_slot_and_changes_no_device() -> None:
+    """A clone with volumes has its template's devices; what stands behind them is its own."""
+    volumes = (VolumeFds(reading=30, writing=31), VolumeFds(reading=32, writing=None))
+    fds = replace(FDS, volumes=volumes)
+    filled = machine_argv("qemu", Shape("tcg", 512), fds, None)
+    assert _values(filled, "-device") == _values(_argv(), "-device")
+    drives = {drive.split(",")[1]: drive for drive in _values(filled, "-drive")}
+    assert "cache=writeback" in drives["id=vol0"]
+    assert "readonly" not in drives["id=vol0"]
+    assert "readonly=on" in drives["id=vol1"]
+    assert "null-co" in drives["id=vol2"]
+    assert {30, 31, 32} < set(fds.every())
+
+
+def test_several_emulated_processors_are_several_threads() -> None:
+    """They would otherwise be several in name alone; one alone needs no second thread."""
+    assert "thread=single" in _values(_argv(), "-accel")[0]
+    assert "thread=multi" in _values(_argv(cpus=2), "-accel")[0]
+    assert _values(_argv(cpus=2), "-smp") == ["2"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Layout, launch
 
 
@@ -17,13 +18,13 @@ async def test_a_file_that_is_missing_leaves_no_socket_open(tmp_path: Path) -> N
     """Whatever was opened before the missing file is closed, not left to the collector."""
     gone = tmp_path / "gone"
     image = Image("base", "0" * 16, gone, gone, gone, gone, "squashfs", (), {})
-    layout = Layout(image, gone, gone, tmp_path, 256, 64, boot=False)
+    layout = Layout(image, Shape("tcg", 256), gone, gone, tmp_path, 64, boot=False)
     gc.collect()
     gc.disable()
     try:
         before = _open()
         with pytest.raises(FileNotFoundError) as caught:
-            await launch("tcg", layout)
+            await launch(layout)
         # The traceback still holds the frame, so nothing is closed by luck.
         assert caught.tb is not None
         assert _open() == before

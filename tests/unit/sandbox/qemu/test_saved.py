@@ -9,6 +9,7 @@ import pytest
 
 from forge.errors import SnapshotCorrupt, SnapshotForeign
 from forge.sandbox import records
+from forge.sandbox.base import Limits
 from forge.sandbox.qemu import saved
 from forge.sandbox.qemu.saved import Manifest, Sealing, load, splice, write_manifest
 
@@ -36,7 +37,7 @@ def manifest(place: Path, *, boot: str | None = None, sealed: bool = False) -> M
         shape=SHAPE,
         accelerator="tcg",
         image=saved.ImageFact(name="base", key="k", agent="a.img", root="r.img", root_kind="x"),
-        wish=saved.Wish(template="base", memory_mib=8, disk_mib=4, processes=9),
+        wish=saved.Wish(template="base", limits=Limits(memory_mib=256, disk_mib=64, processes=16)),
         boot=boot or records.boot_id(),
         sealed=sealed,
         files=saved.stamps(place),
