@@ -237,6 +237,22 @@ class Settings(BaseSettings):
             )
         return words
 
+    pool: int = _setting(
+        "FORGE_POOL",
+        "How many machines of each kind a worker keeps warm, ready to be handed out in milliseconds.",
+        "0: none; every machine is made when it is asked for.",
+        default=0,
+        ge=0,
+        le=256,
+    )
+    pool_mib: int = _setting(
+        "FORGE_POOL_MIB",
+        "How much of this host's memory all warm machines together may take, in MiB.",
+        "0: none, as with `FORGE_POOL=0`.",
+        default=1024,
+        ge=0,
+    )
+
     @property
     def caps(self) -> Caps:
         """The caps of a run that names none of its own."""

@@ -42,6 +42,8 @@ from forge.runs.service import RunService
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
+from forge.sandbox.pool import PoolPlan
+from forge.sandbox.pooled import open_pooled
 from forge.sandbox.volumes import VolumeStore
 from forge.settings import (
     DEFAULT_MODELS,
@@ -136,8 +138,15 @@ class Forge:
 
 
 @asynccontextmanager
-async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Machines]:
-    """Machines alone, without a ledger: for looking at what this host can do.
+async def open_machines(
+    settings: Settings, notify: Notify, *, warm: bool = False
+) -> AsyncIterator[Machines]:
+    """Machines alone, without a ledger.
+
+    Args:
+        settings: the settings.
+        notify: told, in words, of what takes long and of what was tidied up.
+        warm: keep some ready as the settings say; for whoever goes on making machines.
 
     Raises:
         NameUnknown: there is no such sandbox provider.
@@ -157,7 +166,13 @@ async def open_machines(settings: Settings, notify: Notify) -> AsyncIterator[Mac
         if reaped := await provider.reap():
             notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
         own = None if settings.sandbox == "worker" else images
-        yield Machines(provider, own, SandboxSpec(TEMPLATE, limits), notify)
+        spec = SandboxSpec(TEMPLATE, limits)
+        if not (warm and settings.pool and settings.sandbox == "qemu"):
+            yield Machines(provider, own, spec, notify)
+            return
+        plan = PoolPlan(settings.pool, settings.pool_mib)
+        async with open_pooled(provider, plan, SystemClock()) as pooled:
+            yield Machines(pooled, own, spec, notify)
 
 
 def _provider(

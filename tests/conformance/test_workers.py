@@ -10,12 +10,33 @@ from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.images.store import Image
 from forge.sandbox.worker.provider import open_provider
 from forge.settings import environment_of_children
-from forge.testing.sandbox_conformance import code, commands, files, life
+from forge.testing.sandbox_conformance import (
+    code,
+    commands,
+    contexts,
+    files,
+    javascript,
+    life,
+    ports,
+    processes,
+    rich,
+    terminals,
+)
 from sshd import Server, ssh_server
 
 pytestmark = [pytest.mark.vm, pytest.mark.asyncio(loop_scope="module")]
 
-SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)
+SANDBOX_CHECKS = (
+    *commands.CHECKS,
+    *code.CHECKS,
+    *contexts.CHECKS,
+    *rich.CHECKS,
+    *javascript.CHECKS,
+    *files.CHECKS,
+    *processes.CHECKS,
+    *terminals.CHECKS,
+    *ports.CHECKS,
+)
 STDIO = [sys.executable, "-m", "forge", "microvm", "serve"]
 
 

@@ -1,9 +1,12 @@
 """`forge microvm …` as scripts use it: each a process of its own; the machine outlives it."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +109,46 @@ def test_what_cannot_be_done_has_its_code(where: dict[str, str], machine: str):
         rest = ("file",) if verb == "read" else ()
         forge(verb, "sbx_nobody", *rest, code=2, **where)
     assert states(where)[machine] == "paused"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "says"),
+    [
+        ({"FORGE_SANDBOX": "worker"}, ("probe",), b"FORGE_WORKER"),
+        ({"FORGE_SANDBOX": "worker", "FORGE_WORKER": "no-such-x y"}, ("list",), b"no-such-x"),
+        ({"FORGE_SANDBOX": "worker", "FORGE_WORKER": "false"}, ("list",), b"ended with status 1"),
+    ],
+)
+def test_a_worker_that_is_not_there_is_told_in_words(environment, words, says):
+    """With what was tried, and no traceback."""
+    said = subprocess.run(
+        [*FORGE, "microvm", *words],
+        env=environment_of_children() | environment,
+        capture_output=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert said.returncode == (2 if words == ("probe",) else 3)
+    assert says in said.stderr
+    assert b"Traceback" not in said.stderr
+    assert said.stdout == b""
+
+
+def test_nobody_types_into_a_worker():
+    """At a terminal, or with a file for a line, `serve` says what it is for."""
+    master, terminal = pty.openpty()
+    with Path(__file__).open("rb") as file, Path(os.devnull).open("wb") as nothing:
+        for stdin in (terminal, file):
+            said = subprocess.run(
+                [*FORGE, "microvm", "serve"],
+                env=environment_of_children(),
+                stdin=stdin,
+                stdout=nothing,
+                stderr=subprocess.PIPE,
+                timeout=LONG_S,
+                check=False,
+            )
+            assert said.returncode == 2
+            assert b"standard input" in said.stderr.lower()
+    os.close(master)
+    os.close(terminal)

@@ -8,7 +8,14 @@ import pytest
 
 from forge.budget.prices import PriceTable
 from forge.errors import SettingsInvalid
-from forge.settings import DEFAULT_MODELS, Settings, choose_model, names, read_settings
+from forge.settings import (
+    DEFAULT_MODELS,
+    Settings,
+    choose_model,
+    environment_of_children,
+    names,
+    read_settings,
+)
 from forge.usage import Usage
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -127,6 +134,30 @@ def test_a_name_that_is_no_model_is_refused(name: str):
     with pytest.raises(SettingsInvalid) as refused:
         choose_model(read_settings(), name)
     assert "provider:model" in refused.value.hint
+
+
+def test_a_workers_command_is_cut_into_words_as_a_shell_would(monkeypatch: pytest.MonkeyPatch):
+    """Quotes hold words together, and nothing is expanded."""
+    monkeypatch.setenv("FORGE_WORKER", "ssh -T 'me@the host' \"sh -c 'echo $HOME'\"")
+    assert read_settings().worker_command == ("ssh", "-T", "me@the host", "sh -c 'echo $HOME'")
+
+
+@pytest.mark.parametrize("command", ["", "  ", "ssh 'host"])
+def test_a_workers_command_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, command: str):
+    """By the name of the setting."""
+    monkeypatch.setenv("FORGE_WORKER", command)
+    with pytest.raises(SettingsInvalid, match="FORGE_WORKER"):
+        _ = read_settings().worker_command
+
+
+def test_a_child_is_told_no_key_and_no_worker(monkeypatch: pytest.MonkeyPatch):
+    """Keys are not its business, and a worker must not look for a worker in its turn."""
+    own = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "FORGE_SANDBOX", "FORGE_WORKER")
+    for name in (*own, "FORGE_HOME"):
+        monkeypatch.setenv(name, "x")
+    environment = environment_of_children()
+    assert not set(own) & set(environment)
+    assert {"PATH", "FORGE_HOME"} <= set(environment)
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])

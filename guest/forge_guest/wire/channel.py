@@ -111,15 +111,21 @@ class Stream:
         Raises:
             StreamReset, ChannelClosed: the stream is over.
         """
-        while not self._inbox:
+        while (item := self.arrived()) is None:
             if self._ended is not None:
                 raise self._ended
             if self._finished:
                 return None
             self._arrived.clear()
             await self._arrived.wait()
+        # Nothing was awaited since: a receiver that is cancelled has lost nothing.
+        return item
+
+    def arrived(self) -> Data | Message | None:
+        """The next happening that is here already, or None; for whoever cannot wait."""
+        if not self._inbox:
+            return None
         item = self._inbox.popleft()
-        # Nothing is awaited from here on: a receiver that is cancelled has lost nothing.
         self._channel.grant(self, item.cost)
         return item
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forge.cli.doing import Json, do
+from forge.cli.doing import Json
+from forge.cli.doing import do as _do
 from forge.cli.microvm import microvm
 from forge.cli.templates import template
 from forge.cli.volumes import volume
@@ -129,7 +130,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         )
         return await carry_out(settings, order, screen)
 
-    do(command)
+    _do(command)
 
 
 @app.command()
@@ -143,7 +144,7 @@ def chat(
 
         return await talk(settings, model, screen)
 
-    do(command)
+    _do(command)
 
 
 @app.command()
@@ -155,7 +156,7 @@ def demo() -> None:
 
         return await show(settings, screen)
 
-    do(command)
+    _do(command)
 
 
 @runs.command("list")
@@ -170,7 +171,7 @@ def runs_list(
 
         return await list_runs(settings, screen, limit, as_json=json)
 
-    do(command)
+    _do(command)
 
 
 @runs.command("show")
@@ -187,7 +188,7 @@ def runs_show(
 
         return await show_run(settings, screen, run_id, as_json=json)
 
-    do(command)
+    _do(command)
 
 
 @image.command("build")
@@ -202,7 +203,7 @@ def image_build(
 
         return await build_image(settings, screen, name, verify=verify)
 
-    do(command)
+    _do(command)
 
 
 @image.command("list")
@@ -214,7 +215,7 @@ def image_list() -> None:
 
         return await list_images(settings, screen)
 
-    do(command)
+    _do(command)
 
 
 def main() -> None:

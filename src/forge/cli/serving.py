@@ -14,7 +14,7 @@ async def serve(settings: Settings, screen: Screen) -> Exit:
     """Serve until the client has gone, then stop every machine."""
     with stopping(screen.notice) as stop:
         try:
-            async with open_machines(settings, screen.notice) as machines:
+            async with open_machines(settings, screen.notice, warm=True) as machines:
                 await worker.serve(machines.provider)
         except asyncio.CancelledError:
             if stop.asked is None:

@@ -36,7 +36,7 @@ from forge.sandbox.worker.child import Child
 from forge.sandbox.worker.transport import PipesTransport
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
-from forge_guest.wire.session import Message, TooManyStreams
+from forge_guest.wire.session import Data, Message, TooManyStreams
 
 _FATAL = (SandboxDied, SandboxUnresponsive, SandboxStopped, GuestViolation)
 """What leaves no machine behind."""
@@ -56,7 +56,6 @@ class WorkerLine:
     """A connection to one worker; a `Line` for its own verbs.
 
     Attributes:
-        states: the last known state of each machine of this worker, by id.
         max_output: 0: a worker's own verbs show no output.
 
     Args:
@@ -67,7 +66,8 @@ class WorkerLine:
     max_output = 0
 
     def __init__(self, child: Child, transport: PipesTransport) -> None:
-        self.states: dict[str, State] = {}
+        self._states: dict[str, State] = {}
+        self._watched: Stream | None = None
         self._child = child
         self._channel = Channel(transport, host=True)
         self._broken: SandboxError | None = None
@@ -104,10 +104,9 @@ class WorkerLine:
     async def _watch(self) -> None:
         """Keep `states`; the connection's end ends this too."""
         with contextlib.suppress(StreamReset, ChannelClosed, ForgeError):
-            stream = await self.open({"verb": "watch"}, fin=True)
-            while (item := await stream.receive()) is not None:
-                if isinstance(item, Message):
-                    self._state(item.value)
+            self._watched = await self.open({"verb": "watch"}, fin=True)
+            while (item := await self._watched.receive()) is not None:
+                self._told(item)
 
     async def _attend(self) -> None:
         """Ask machines now and then whether they are there, while calls wait without end."""
@@ -130,14 +129,28 @@ class WorkerLine:
             self._lasting[line] -= 1
             self._lasting += Counter()  # forgets who is down to nothing
 
-    def _state(self, value: dict[str, Any]) -> None:
+    def _told(self, item: Data | Message) -> None:
         try:
-            told = protocol.from_json(Told, value)
+            told = protocol.from_json(Told, item.value if isinstance(item, Message) else None)
         except answers.Malformed as error:
             self.violated(str(error))
         else:
-            if told.machine in self.states:
-                self.states[told.machine] = told.state
+            if told.machine in self._states:
+                self._states[told.machine] = told.state
+
+    def know(self, machine: str, state: State | None) -> None:
+        """Keep a machine's state from here on, or, with None, no more."""
+        self._states.pop(machine, None)
+        if state is not None:
+            self._states[machine] = state
+
+    def state(self, machine: str) -> State:
+        """What the worker last said of a machine. It says so before the answer of the call that
+        led to it; what has arrived with that answer is looked at here, and not left to a task.
+        """
+        while self._watched is not None and (item := self._watched.arrived()) is not None:
+            self._told(item)
+        return self._states.get(machine, "gone")
 
     def close(self) -> None:
         """End the connection."""

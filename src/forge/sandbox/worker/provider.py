@@ -111,7 +111,7 @@ class WorkerProvider:
         if [facts.id for facts in there] != [sandbox_id]:
             raise worker.violated("another machine than was asked for")
         machine = self._keep_machine(worker, there[0], there[0].create_ms)
-        worker.states[sandbox_id] = "paused"
+        worker.know(sandbox_id, "paused")
         return machine
 
     async def remove(self, sandbox_id: SandboxId) -> None:

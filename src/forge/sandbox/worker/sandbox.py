@@ -41,7 +41,7 @@ class WorkerSandbox:
         self.facts = facts
         self._keeper = keeper
         self._worker = worker
-        worker.states[facts.id] = "running"
+        worker.know(facts.id, "running")
         self.line = MachineLine(worker, facts.id, self._on_broken)
         self.commands = AgentCommands(self.line)
         self.files = AgentFiles(self.line)
@@ -53,7 +53,7 @@ class WorkerSandbox:
         """See `forge.sandbox.base.Sandbox.state`; what the worker last said."""
         if self.line.over or not self._worker.usable:
             return "gone"
-        return self._worker.states.get(self.facts.id, "gone")
+        return self._worker.state(self.facts.id)
 
     def _on_broken(self, _: SandboxError) -> None:
         self._keeper.give_up(self)
@@ -98,7 +98,7 @@ class WorkerSandbox:
         Raises:
             SandboxUnresponsive: the worker did not say that it is; the worker is given up.
         """
-        if self._worker.states.get(self.facts.id, "gone") == "gone" or not self._worker.usable:
+        if self._worker.state(self.facts.id) == "gone" or not self._worker.usable:
             self._keeper.forget(self)
             return
         request = {"verb": "destroy", "machine": self.facts.id}
@@ -107,7 +107,7 @@ class WorkerSandbox:
         except SandboxDied:
             return
         finally:
-            self._worker.states.pop(self.facts.id, None)
+            self._worker.know(self.facts.id, None)
             self._keeper.forget(self)
 
     async def _life(self, verb: str) -> None:
