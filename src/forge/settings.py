@@ -239,7 +239,7 @@ class Settings(BaseSettings):
 
     pool: int = _setting(
         "FORGE_POOL",
-        "How many machines of each kind a worker keeps warm, ready to be handed out in milliseconds.",
+        "How many machines of each kind a worker keeps warm, ready in milliseconds.",
         "0: none; every machine is made when it is asked for.",
         default=0,
         ge=0,
