@@ -2,7 +2,7 @@
 
 import pytest
 
-from forge.testing.sandbox_conformance import code, commands, files, life
+from forge.testing.sandbox_conformance import code, commands, files, life, lifecycle
 
 SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)
 
@@ -31,7 +31,7 @@ LOCAL_CANNOT = {
     life.machines_have_names_of_their_own: WALLS,
     life.an_unknown_template_is_named: "it has no templates: every name makes the same",
     life.a_probe_says_what_works_and_remembers: "it boots nothing",
-}
+} | dict.fromkeys(lifecycle.CHECKS, "processes of this host cannot be saved")
 """What the fake does not promise, and why."""
 
 
@@ -55,7 +55,7 @@ async def test_a_local_sandbox_keeps_the_contract(local, check):
     await check(local)
 
 
-@pytest.mark.parametrize("check", for_local(life.CHECKS), ids=named)
+@pytest.mark.parametrize("check", for_local((*life.CHECKS, *lifecycle.CHECKS)), ids=named)
 async def test_the_local_provider_keeps_the_contract(local_provider, check):
     """Machines without walls are made, kept apart and stopped as any others."""
     await check(local_provider)
@@ -69,7 +69,7 @@ async def test_a_microvm_keeps_the_contract(qemu, check):
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("check", life.CHECKS, ids=named)
+@pytest.mark.parametrize("check", [*life.CHECKS, *lifecycle.CHECKS], ids=named)
 async def test_the_qemu_provider_keeps_the_contract(qemu_provider, check):
     """Real machines are made, kept apart and stopped as promised."""
     await check(qemu_provider)

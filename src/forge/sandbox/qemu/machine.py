@@ -365,7 +365,7 @@ class QemuSandbox:
         """Pause a machine that is idle, and end the turn of one whose time is over."""
         idle_s, life_s = self._spec.idle_s, self._spec.lifetime_s
         clock = asyncio.get_running_loop().time
-        while idle_s or life_s:
+        while (idle_s or life_s) and not self._end.is_set():
             await self._awake.wait()
             agent = self._connection()
             assert agent is not None
