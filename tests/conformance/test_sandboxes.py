@@ -9,6 +9,7 @@ from forge.testing.sandbox_conformance import (
     files,
     javascript,
     life,
+    lifecycle,
     limits,
     ports,
     processes,
@@ -28,6 +29,8 @@ SANDBOX_CHECKS = (
     *terminals.CHECKS,
     *ports.CHECKS,
 )
+
+PROVIDER_CHECKS = (*life.CHECKS, *lifecycle.CHECKS, *limits.CHECKS)
 
 WALLS = "a folder and processes of this host: it has no root, users, devices or disk of its own"
 PLAIN = "its contexts run code with nothing but the standard library, and end at a deadline"
@@ -62,6 +65,7 @@ LOCAL_CANNOT = {
     life.machines_have_names_of_their_own: WALLS,
     life.an_unknown_template_is_named: "it has no templates: every name makes the same",
     life.a_probe_says_what_works_and_remembers: "it boots nothing",
+    **dict.fromkeys(lifecycle.CHECKS, "processes of this host cannot be saved"),
 }
 """What the fake does not promise, and why."""
 
@@ -86,7 +90,7 @@ async def test_a_local_sandbox_keeps_the_contract(local, check):
     await check(local)
 
 
-@pytest.mark.parametrize("check", for_local((*life.CHECKS, *limits.CHECKS)), ids=named)
+@pytest.mark.parametrize("check", for_local(PROVIDER_CHECKS), ids=named)
 async def test_the_local_provider_keeps_the_contract(local_provider, check):
     """Machines without walls are made, kept apart and stopped as any others."""
     await check(local_provider)
@@ -100,7 +104,7 @@ async def test_a_microvm_keeps_the_contract(qemu, check):
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("check", [*life.CHECKS, *limits.CHECKS], ids=named)
+@pytest.mark.parametrize("check", PROVIDER_CHECKS, ids=named)
 async def test_the_qemu_provider_keeps_the_contract(qemu_provider, check):
     """Real machines are made, kept apart and stopped as promised."""
     await check(qemu_provider)

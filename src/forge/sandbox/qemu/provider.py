@@ -137,9 +137,9 @@ class QemuProvider:
 
     async def open(self, sandbox_id: SandboxId) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.open`."""
-        for machine in self._machines:
-            if machine.facts.id == sandbox_id:
-                return machine
+        here = self._here(sandbox_id)
+        if here is not None:
+            return here
         folder, lock = self._take(sandbox_id)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, lock)
@@ -165,10 +165,10 @@ class QemuProvider:
 
     async def remove(self, sandbox_id: SandboxId) -> None:
         """See `forge.sandbox.base.SandboxProvider.remove`."""
-        for machine in tuple(self._machines):
-            if machine.facts.id == sandbox_id:
-                await machine.stop()
-                return
+        here = self._here(sandbox_id)
+        if here is not None:
+            await here.stop()
+            return
         folder, lock = self._take(sandbox_id)
         try:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -243,12 +243,15 @@ class QemuProvider:
 
                 try:
                     async with asyncio.TaskGroup() as tasks:
-                        for _ in range(count):
-                            tasks.create_task(one())
+                        _ = [tasks.create_task(one()) for _ in range(count)]
                 except ExceptionGroup as failures:
                     raise failures.exceptions[0] from None
                 undo.pop_all()
         return tuple(made)
+
+    def _here(self, sandbox_id: SandboxId) -> QemuSandbox | None:
+        found = (each for each in self._machines if each.facts.id == sandbox_id)
+        return next((each for each in found if each.state != "gone"), None)
 
     def _take(self, sandbox_id: SandboxId) -> tuple[Path, int]:
         folder = self._home / "machines" / sandbox_id
