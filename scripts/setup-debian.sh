@@ -8,8 +8,8 @@ set -eu
 UV_VERSION=0.13.9
 
 # openssh-server is for the tests, which start an sshd of their own; see mask_sshd.
-PACKAGES="ca-certificates e2fsprogs git mmdebstrap openssh-client openssh-server python3 \
-python3-venv qemu-system-x86 shellcheck squashfs-tools uidmap util-linux"
+PACKAGES="buildah busybox-static ca-certificates e2fsprogs git mmdebstrap openssh-client \
+openssh-server python3 python3-venv qemu-system-x86 shellcheck skopeo squashfs-tools uidmap util-linux"
 
 DRY_RUN=""
 [ "${1:-}" != --dry-run ] || DRY_RUN=yes
@@ -21,7 +21,7 @@ say() {
 elsewhere() {
     say "this is not Debian or a relative of it with apt. Install, with its own tools:"
     say "  QEMU (qemu-system-x86_64), mmdebstrap, apt, squashfs-tools 4.5 or later, e2fsprogs 1.47 or"
-    say "  later, newuidmap (uidmap or shadow-utils), util-linux, git, CA certificates,"
+    say "  later, newuidmap (uidmap or shadow-utils), util-linux, git, CA certificates, skopeo, buildah,"
     say "  Python 3.11 or later with venv, and uv."
     exit 3
 }

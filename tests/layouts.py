@@ -59,7 +59,7 @@ def write_layout(folder: Path, *layers: bytes, **config: Any) -> Path:
     """An OCI layout with one image, tagged `latest`. `config` goes over the image's config."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    zipped = [gzip.compress(each, mtime=0) for each in layers]
+    zipped = [gzip.compress(each, compresslevel=1, mtime=0) for each in layers]
     diff_ids = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in layers]
     image = {
         "architecture": "amd64",

@@ -29,7 +29,7 @@ _FACTS = {
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_PASSWD = 1 << 20
 _VERSION = re.compile(r"python3\.(\d{1,2})")
-OLDEST_PYTHON = 9
+OLDEST_PYTHON = 11
 """The minor version of the oldest Python 3 that can be an interpreter."""
 
 
