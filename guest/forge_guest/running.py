@@ -158,7 +158,7 @@ class Running:
         """Move what was printed to the tape, as long as that has room."""
         if self.closed.is_set():
             return
-        if self._ending.done():
+        if self._left:  # it has ended, and what its pipes still hold is known
             self._drain()
             return
         for lane, source in self._sources:
@@ -239,11 +239,11 @@ class Running:
 
     def _ended(self, _: asyncio.Future[Ending]) -> None:
         self._duration_ms = (time.monotonic() - self._begun) * 1000
-        if self._tell is not None:
-            self._tell(self)
         for lane, source in self._sources:
             held = _TERMINAL_HOLDS if self._terminal else 0 if source.ended else source.waiting()
             self._left[lane] = held
+        if self._tell is not None:
+            self._tell(self)
         self.pump()
 
     def _close(self) -> None:
