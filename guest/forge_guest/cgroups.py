@@ -45,6 +45,7 @@ class Group:
     """One group; `close` ends what is in it and removes it."""
 
     def __init__(self) -> None:
+        self.released = False
         self.path = _WORK / str(next(_numbers))
         self.path.mkdir()
 
@@ -53,8 +54,9 @@ class Group:
         (self.path / "cgroup.procs").write_text(str(pid))
 
     def kill(self) -> None:
-        """Kill everything in it."""
-        (self.path / "cgroup.kill").write_text("1")
+        """Kill everything in it; where it was removed, nothing is."""
+        if not self.released:
+            (self.path / "cgroup.kill").write_text("1")
 
     def release(self) -> bool:
         """Remove it if nothing is left in it; whether it was removed."""
@@ -62,4 +64,5 @@ class Group:
             self.path.rmdir()
         except OSError:
             return False
+        self.released = True
         return True

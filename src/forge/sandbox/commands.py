@@ -38,7 +38,8 @@ class Command:
 
     Attributes:
         deadline_s: seconds until it is killed with all that it started, wherever that has gone;
-            `NO_DEADLINE` in the background alone. It does not pass while the machine is paused.
+            `NO_DEADLINE` in the background alone, where it binds what the process leaves behind as
+            well. It does not pass while the machine is paused.
         stdin: all of its input, or input as it comes; its end is the end of input. A background
             process has none: it takes input from `Commands.send`.
         pty: run it on a terminal of this size: output is one raw stream, `stdout`, and the end of
@@ -104,7 +105,7 @@ class Commands(Protocol):
 
         Its output of both streams is kept, the last mebibyte of it (less where many print much: 32
         MiB in all), and it never waits for somebody to read. What it leaves behind when it ends
-        goes on, and has nobody to print to.
+        goes on until its deadline, and has nobody to print to.
 
         Raises:
             InputRefused, GuestRefused: as `run`; it was given `stdin`; too many run.
