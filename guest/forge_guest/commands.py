@@ -87,11 +87,12 @@ class Commands:
     def _start(self, request: dict[str, Any], *, background: bool) -> Running:
         wanted = program(request, self._env, background=background)
         self._tidy()
-        tape = self._shelf.new(KEPT if background else 0)
+        tape, group = self._shelf.new(KEPT if background else 0), Group()
         try:
-            running = Running(wanted, self._reaper, self._terminals, tape)
+            running = Running(wanted, self._reaper, self._terminals, tape, group)
         except BaseException:
             self._shelf.remove(tape)
+            self._lingering.append(group)  # whoever could not start is still in it for a moment
             raise
         self._running[running.pid] = running
         running.when_ended(self._note)

@@ -113,12 +113,17 @@ class Ends:
 class Running:
     """A process; frees its pipes, its terminal and its timer by itself once it has ended.
 
+    Its group is its maker's to remove.
+
     Raises:
         Refused: it cannot be started.
     """
 
-    def __init__(self, wanted: Program, reaper: Reaper, terminals: Terminals, tape: Tape) -> None:
+    def __init__(
+        self, wanted: Program, reaper: Reaper, terminals: Terminals, tape: Tape, group: Group
+    ) -> None:
         self.wanted = wanted
+        self.group = group
         self.tape = tape
         self.started = time.clock_gettime(time.CLOCK_REALTIME)
         self.timed_out = False
@@ -128,12 +133,10 @@ class Running:
         self._duration_ms = 0.0
         self._tell: Callable[[Running], None] | None = None
         ends = Ends(wanted, terminals)
-        self.group = Group()
         try:
             self.pid = _spawn(wanted, ends, self.group)
         except Refused:
             ends.abandon()
-            self.group.release()
             raise
         finally:
             ends.started()
