@@ -18,7 +18,7 @@ from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
-from forge.wiring import Images
+from forge.sandbox.images.stock import Images
 
 RUNS = 200
 WARM = 20
