@@ -14,11 +14,11 @@ import time
 
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.commands import NO_DEADLINE, Command
+from forge.sandbox.images.stock import Images
 from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
-from forge.sandbox.images.stock import Images
 
 RUNS = 200
 WARM = 20

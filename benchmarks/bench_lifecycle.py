@@ -9,10 +9,10 @@ import statistics
 import time
 
 from forge.sandbox.base import Limits, Sandbox, SandboxSpec
+from forge.sandbox.images.stock import Images
 from forge.sandbox.output import Display, Output
 from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
-from forge.sandbox.images.stock import Images
 
 SPEC = SandboxSpec(limits=Limits(memory_mib=512))
 RUNS = 5

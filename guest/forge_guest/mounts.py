@@ -37,9 +37,16 @@ def disk(name: str) -> str:
     Raises:
         FileNotFoundError: there is none.
     """
-    named, serial = options.read().get(f"disk-{name}"), f"forge-{name}"
-    if named is not None:
-        return f"/dev/{named}"
+    named = options.read().get(f"disk-{name}")
+    return f"/dev/{named}" if named is not None else disk_with(f"forge-{name}")
+
+
+def disk_with(serial: str) -> str:
+    """The device of the disk with this serial.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     for entry in Path("/sys/block").glob("vd*"):
         if (entry / "serial").read_text().strip() == serial:
             return f"/dev/{entry.name}"

@@ -22,7 +22,7 @@ from forge_guest.linux import (
     open_in_root,
     unmount,
 )
-from forge_guest.mounts import ROOT, disk
+from forge_guest.mounts import ROOT, disk_with
 from forge_guest.refusal import Refused, Verb
 from forge_guest.wire.channel import Stream
 
@@ -56,7 +56,7 @@ class Volumes:
         await stream.message({"mounted": len(self._mounted)}, fin=True)
 
     def _mount(self, serial: str, path: str, *, read_only: bool) -> None:
-        device = _bind(disk(serial))
+        device = _bind(disk_with(serial))
         place = _folder(path)
         flags = MS_NOSUID | MS_NODEV | MS_NOATIME
         # A disk that cannot be written cannot have its journal replayed either.
