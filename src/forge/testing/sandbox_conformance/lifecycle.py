@@ -48,6 +48,7 @@ async def all_is_as_it_was_after_a_pause(provider: SandboxProvider) -> None:
     """Variables, files and background processes come back, several times over."""
     sandbox = await provider.create(SandboxSpec())
     await cell(sandbox, "kept = list(range(5)); handle = open('open', 'w+'); handle.write('half')")
+    await sandbox.code.create(context="second")
     await cell(sandbox, "other = 'context'", context="second")
     await write(sandbox, "file", b"content")
     pid = await shell(sandbox, _BEAT)
@@ -108,6 +109,7 @@ async def a_pause_ends_calls_with_its_name(provider: SandboxProvider) -> None:
 async def a_resumed_machine_has_new_luck(provider: SandboxProvider) -> None:
     """It draws nothing again that it would have drawn, and nothing that it drew."""
     sandbox = await provider.create(SandboxSpec())
+    await sandbox.code.create(context="second")
     drawn = [await value(sandbox, _LUCK)]
     for _ in range(3):
         await sandbox.pause()
@@ -179,6 +181,7 @@ async def a_copy_gets_only_the_variables_it_is_given(provider: SandboxProvider) 
         assert await shell(each, "echo ${MINE-none} $BOTH") == expected
     code = "import os; (os.environ.get('MINE', 'none'), os.environ['BOTH'])"
     assert await value(other, code) == "('none', 'new')"
+    await other.code.create(context="fresh")
     assert await value(other, code, context="fresh") == "('none', 'new')"
     await other.pause()
     assert await shell(other, "echo ${MINE-none} $BOTH") == b"none new\n"
