@@ -9,7 +9,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_NOATIME, MS_BIND = 1, 2, 4, 32, 1024, 4096
 _SYS_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
+_RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 0x08, 0x10
 _OPEN_HOW = struct.Struct("=QQQ")
 
 
@@ -44,14 +45,67 @@ def open_in_root(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     Raises:
         OSError: the kernel refused.
     """
-    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    return _open(root, path, (flags, mode), _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+
+
+def open_below(base: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """openat2(2) below `base`: whatever would lead out of it fails instead.
+
+    Raises:
+        OSError: the kernel refused; EXDEV where the path leads out.
+    """
+    return _open(base, path, (flags, mode), _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+
+
+def open_plain(base: int, path: bytes, flags: int) -> int:
+    """openat2(2) below `base`, through no symlink and into no other file system.
+
+    Raises:
+        OSError: the kernel refused; ELOOP at a symlink, EXDEV where something is mounted.
+    """
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_XDEV
+    return _open(base, path, (flags, 0), resolve)
+
+
+def _open(base: int, path: bytes, flags: tuple[int, int], resolve: int) -> int:
+    how = _OPEN_HOW.pack(flags[0] | os.O_CLOEXEC, flags[1], resolve)
     number = errno.EAGAIN
     for _ in range(16):
         # The kernel asks to try again where a rename raced with the resolution.
-        fd = _libc.syscall(_SYS_OPENAT2, root, path, how, len(how))
+        fd = _libc.syscall(_SYS_OPENAT2, base, path, how, len(how))
         if fd >= 0:
             return int(fd)
         number = ctypes.get_errno()
         if number != errno.EAGAIN:
             break
     raise OSError(number, os.strerror(number), os.fsdecode(path))
+
+
+def inotify_open() -> int:
+    """inotify_init1(2): a blocking instance.
+
+    Raises:
+        OSError: the person has too many.
+    """
+    return _checked(_libc.inotify_init1(os.O_CLOEXEC))
+
+
+def inotify_add(inotify: int, path: bytes, mask: int) -> int:
+    """inotify_add_watch(2).
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    return _checked(_libc.inotify_add_watch(inotify, path, mask))
+
+
+def inotify_remove(inotify: int, watch: int) -> None:
+    """inotify_rm_watch(2); a watch that is gone already is no error."""
+    _libc.inotify_rm_watch(inotify, watch)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

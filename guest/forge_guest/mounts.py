@@ -67,7 +67,8 @@ def mount_root(kind: str) -> None:
         ROOT,
         "overlay",
         0,
-        "lowerdir=/mnt/lower,upperdir=/mnt/data/upper,workdir=/mnt/data/work",
+        # Without redirect_dir no folder of the image could be renamed.
+        "lowerdir=/mnt/lower,upperdir=/mnt/data/upper,workdir=/mnt/data/work,redirect_dir=on",
     )
     mount("proc", f"{ROOT}/proc", "proc", MS_NOSUID | MS_NODEV)
     mount("sysfs", f"{ROOT}/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_RDONLY)

@@ -11,7 +11,7 @@ Verb = Callable[[Stream], Awaitable[None]]
 class Refused(Exception):
     """The request fails; the machine goes on.
 
-    `code` is one of `refused`, `not_found`, `quota`, `no_process`, `unreachable`.
+    `code` is one of `refused`, `not_found`, `quota`, `archive`, `no_process`, `unreachable`.
     """
 
     def __init__(self, code: str, message: str) -> None:

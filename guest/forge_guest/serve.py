@@ -33,7 +33,7 @@ class Agent:
         self._prepared: dict[str, str] = {}
         self._facts = Facts()
         self._interpreter = Interpreter(reaper)
-        commands, files = Commands(reaper, self._env), Files()
+        commands, files = Commands(reaper, self._env), Files(reaper)
         ports = Ports()
         self._verbs = self.verbs()
         for room in (commands, files, self._interpreter, ports, Volumes()):

@@ -40,6 +40,7 @@ ledger, the command line and later the API use; it never changes once released.
     │   ├── GuestRefused
     │   ├── FileNotFound
     │   ├── ContextNotFound
+    │   ├── ArchiveRefused
     │   ├── QuotaExceeded
     │   ├── ProcessNotFound
     │   └── PortUnreachable
@@ -359,6 +360,16 @@ class ContextNotFound(SandboxError):
     code: ClassVar[str] = "context_not_found"
     fault: ClassVar[Fault] = "person"
     default_hint: ClassVar[str] = "List the contexts to see what is there, or create one."
+
+
+class ArchiveRefused(SandboxError):
+    """A tar archive is malformed, cut off, or holds what may not be unpacked."""
+
+    code: ClassVar[str] = "archive_refused"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = (
+        "Entries before the one named were unpacked. Make the archive anew without it."
+    )
 
 
 class QuotaExceeded(SandboxError):

@@ -86,7 +86,7 @@ async def test_a_machine_of_a_worker_keeps_the_contract(machine, check):
     await check(machine)
 
 
-@pytest.mark.parametrize("check", (*life.CHECKS, *lifecycle.CHECKS), ids=named)
+@pytest.mark.parametrize("check", [*life.CHECKS, *lifecycle.CHECKS], ids=named)
 async def test_a_worker_keeps_the_contract(command, check):
     """Machines are made, kept apart and stopped as promised, by a worker of the check's own."""
     async with open_provider(command, environment_of_children(), quiet) as provider:

@@ -318,13 +318,13 @@ class LocalFiles:
             raise GuestRefused(f"{path[:200]} cannot be written: {error.strerror}.") from error
         return size
 
-    async def read(self, path: str, *, limit: int) -> AsyncIterator[bytes]:
+    async def read(self, path: str, *, limit: int | None = None) -> AsyncIterator[bytes]:
         """See `forge.sandbox.files.Files.read`."""
         self._machine.check()
         source = self._machine.host_path(path)
         if not source.exists():
             raise FileNotFound(f"There is no file {path[:200]}.")
-        if not source.is_file() or source.stat().st_size > limit:
+        if not source.is_file() or (limit is not None and source.stat().st_size > limit):
             raise GuestRefused(f"{path[:200]} is no regular file of at most {limit} bytes.")
         yield source.read_bytes()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forge.sandbox.agent import answers, call, connection, deadlines
+from forge.sandbox.agent import answers, call, connection, deadlines, file_answers
 from forge.sandbox.agent import code as agent_code
 from forge.sandbox.agent import files as agent_files
 from forge.sandbox.agent import ports as agent_ports
@@ -101,7 +101,7 @@ def test_every_field_the_host_sends_is_named(verb):
 
 def test_every_code_of_a_refusal_has_its_row():
     """What the guest may answer instead of a result."""
-    codes = {"refused", "not_found", "quota", "no_process", "unreachable"}
+    codes = {"refused", "not_found", "quota", "archive", "no_process", "unreachable"}
     assert codes <= set(re.findall(r"`(\w+)`", source("refusal.py")))
     for code in codes:
         assert row(code)
@@ -124,14 +124,16 @@ def test_the_numbers_are_the_codes_own():
     assert row("open streams").startswith(f" {session.MAX_STREAMS} ")
     assert row("messages before the last").startswith(f" {call._MAX_MESSAGES} ")
     assert row("a display").startswith(f" {answers._MAX_RECORD // mib} MiB ")
-    entries, size = answers._MAX_ENTRIES - 1, answers.MAX_LISTING // mib
+    entries, size = file_answers._MAX_ENTRIES - 1, answers.MAX_LISTING // mib
     assert row("a listing").startswith(f" {entries:,} entries, {size} MiB ")
     assert row("a path").startswith(f" {MAX_PATH_BYTES:,} bytes ")
     assert row("output after the deadline").startswith(f" {call._MAX_LATE // mib} MiB ")
     assert row("code").strip()
     assert f"at most {constant('MAX_CODE', 'contexts.py') // mib} MiB" in PAGE
     assert row("contexts of a machine").startswith(f" {constant('MAX_CONTEXTS', 'contexts.py')} ")
-    assert constant("MAX_ENTRIES", "files.py") == entries
+    assert constant("MAX_ENTRIES", "tree.py") == entries
+    assert row("an event").startswith(f" {file_answers.MAX_LINE // kib} KiB ")
+    assert row("long file jobs").startswith(f" {constant('MAX_JOBS', 'jobs.py')} ")
     assert session._STALE == 4
     assert "up to four of them" in PAGE
     assert f"at most {constant('MAX_MESSAGE', 'context_process.py') // mib} MiB of it" in PAGE
@@ -171,5 +173,5 @@ def test_every_lane_has_its_row():
     for lane in (0, 1, 2, 3):
         assert row(str(lane))
     assert constant("DISPLAY", "cells.py") == call._DISPLAY == 3
-    assert constant("CONTENT", "files.py") == agent_files._CONTENT == 1
+    assert constant("CONTENT", "jobs.py") == agent_files._CONTENT == 1
     assert constant("CONTENT", "ports.py") == agent_ports._CONTENT == call._LISTING == 1

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Any, TypeGuard, cast
 
 from forge.errors import (
+    ArchiveRefused,
     FileNotFound,
     ForgeError,
     GuestRefused,
@@ -21,7 +22,6 @@ from forge.errors import (
 )
 from forge.sandbox.code import CodeError, CodeResult, CodeStatus, ContextInfo, Language
 from forge.sandbox.commands import ExecResult, ProcessInfo, User
-from forge.sandbox.files import FileInfo, FileKind
 from forge.sandbox.metrics import Claims
 from forge.sandbox.output import Display, MimeBundle
 from forge.sandbox.ports import MAX_PORT, ListeningPort
@@ -31,17 +31,20 @@ MAX_PID = 2**22
 """Linux's own largest."""
 
 MAX_LISTING = 64 * 1024 * 1024
-"""Bytes: ten thousand of the longest paths."""
+"""Bytes: ten thousand entries of 6 KiB each."""
 
 _MAX_RECORD = 32 * 1024 * 1024
-_MAX_ENTRIES = 10_001
 _MAX_ROWS = 1024
 _MAX_NAME = 64
 _LARGEST = 2**63 - 1
 _LENGTH = struct.Struct(">I")
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
-_KINDS = ("file", "directory", "symlink", "other")
 _CONTEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_REFUSALS: dict[str, type[ForgeError]] = {
+    "not_found": FileNotFound,
+    "no_process": ProcessNotFound,
+    "unreachable": PortUnreachable,
+}
 _LANGUAGES = ("python", "javascript")
 _MAX_FOLDER = 512
 _STATUSES = ("ok", "error", "timeout", "crashed")
@@ -53,16 +56,13 @@ class Malformed(Exception):
 
 def refusal(reset: StreamReset) -> ForgeError:
     """The error for a request that the agent refused."""
-    message = f"the machine refused: {harmless(reset.message[:500])}"
-    if reset.code == "not_found":
-        return FileNotFound(message)
+    words = harmless(reset.message[:500])
     if reset.code == "quota":
-        return QuotaExceeded("the machine's disk is full; nothing of the file was kept")
-    if reset.code == "no_process":
-        return ProcessNotFound(message)
-    if reset.code == "unreachable":
-        return PortUnreachable(message)
-    return GuestRefused(message)
+        return QuotaExceeded("the machine's disk is full; nothing half-made was kept")
+    if reset.code == "archive":
+        return ArchiveRefused(f"the archive was refused: {words}")
+    kind = _REFUSALS.get(reset.code, GuestRefused)
+    return kind(f"the machine refused: {words}")
 
 
 def harmless(words: str) -> str:
@@ -74,17 +74,17 @@ def exec_result(value: dict[str, Any]) -> ExecResult:
     """How a command ended."""
     exit_code, signal = value.get("exit_code"), value.get("signal")
     for number in (exit_code, signal):
-        if number is not None and not _whole(number, most=255):
+        if number is not None and not is_whole(number, most=255):
             raise Malformed("an exit code or signal that is none")
     if (exit_code is None) == (signal is None):
         raise Malformed("a command that ended in two ways or none")
-    return ExecResult(exit_code, signal, _flag(value, "timed_out"), _duration(value))
+    return ExecResult(exit_code, signal, flag(value, "timed_out"), _duration(value))
 
 
 def pid(value: dict[str, Any]) -> int:
     """The number of a process that was started."""
     number = value.get("pid")
-    if not _whole(number, most=MAX_PID) or number == 0:
+    if not is_whole(number, most=MAX_PID) or number == 0:
         raise Malformed("a process number that is none")
     return number
 
@@ -92,7 +92,7 @@ def pid(value: dict[str, Any]) -> int:
 def dropped(value: dict[str, Any]) -> int:
     """How many bytes of older output are no longer there."""
     number = value.get("dropped")
-    if not _whole(number):
+    if not is_whole(number):
         raise Malformed("a count of dropped bytes that is none")
     return number
 
@@ -114,7 +114,7 @@ def _lines(data: bytes) -> Iterator[dict[str, Any]]:
     lines = data.split(b"\n")
     if len(lines) > _MAX_ROWS + 1 or lines[-1]:
         raise Malformed("a listing with too many rows or a broken line")
-    return (_object(line) for line in lines[:-1])
+    return (parsed(line) for line in lines[:-1])
 
 
 def _process(value: dict[str, Any]) -> ProcessInfo:
@@ -130,15 +130,15 @@ def _process(value: dict[str, Any]) -> ProcessInfo:
         tag=tag,
         cwd=cwd,
         user=cast("User", user),
-        pty=_flag(value, "pty"),
-        background=_flag(value, "background"),
-        started=_number(value.get("started"), "a time that is none"),
+        pty=flag(value, "pty"),
+        background=flag(value, "background"),
+        started=number(value.get("started"), "a time that is none"),
     )
 
 
 def _port(value: dict[str, Any]) -> ListeningPort:
     port, address, process = value.get("port"), value.get("address"), value.get("process")
-    if not _whole(port, most=MAX_PORT) or port == 0:
+    if not is_whole(port, most=MAX_PORT) or port == 0:
         raise Malformed("a port that is none")
     if not isinstance(address, str) or not isinstance(process, str) or len(process) > _MAX_NAME:
         raise Malformed("a port without its address or process")
@@ -184,36 +184,36 @@ def context_info(value: dict[str, Any]) -> ContextInfo:
     cells = value.get("cells")
     if not isinstance(name, str) or not _CONTEXT.fullmatch(name) or language not in _LANGUAGES:
         raise Malformed("a context that is none")
-    if not isinstance(cwd, str) or not 0 < len(cwd) <= _MAX_FOLDER or not _whole(cells):
+    if not isinstance(cwd, str) or not 0 < len(cwd) <= _MAX_FOLDER or not is_whole(cells):
         raise Malformed("a context that is none")
-    return ContextInfo(name, cast("Language", language), cwd, cells, _flag(value, "busy"))
+    return ContextInfo(name, cast("Language", language), cwd, cells, flag(value, "busy"))
 
 
-def size(value: dict[str, Any]) -> int:
-    """How large a file has become."""
-    number = value.get("size")
-    if not _whole(number):
-        raise Malformed("a size that is none")
-    return number
+def whole(value: dict[str, Any], key: str) -> int:
+    """A size or a count."""
+    found = value.get(key)
+    if not is_whole(found):
+        raise Malformed(f"a {key} that is none")
+    return found
 
 
 def mounted(value: dict[str, Any]) -> int:
     """How many volumes a machine has."""
     number = value.get("mounted")
-    if not _whole(number):
+    if not is_whole(number):
         raise Malformed("a number of volumes that is none")
     return number
 
 
 def clean(value: dict[str, Any]) -> bool:
     """Whether every volume was given back."""
-    return _flag(value, "clean")
+    return flag(value, "clean")
 
 
 def claims(value: dict[str, Any]) -> Claims:
     """What a machine says that it uses."""
     memory, processes = value.get("memory_available"), value.get("processes")
-    if not _whole(memory) or not _whole(processes):
+    if not is_whole(memory) or not is_whole(processes):
         raise Malformed("use that is none")
     return Claims(memory, processes)
 
@@ -224,15 +224,6 @@ def failures(value: dict[str, Any]) -> tuple[str, ...]:
     if not isinstance(words, list) or not all(isinstance(each, str) for each in words):
         raise Malformed("failures that are none")
     return tuple(words)
-
-
-def listing(data: bytes) -> tuple[FileInfo, ...]:
-    """A folder's entries, one JSON object a line; sorted by path."""
-    lines = data.split(b"\n")
-    if len(lines) > _MAX_ENTRIES or lines[-1]:
-        raise Malformed("a listing with too many entries or a broken line")
-    entries = (_file_info(_object(line)) for line in lines[:-1])
-    return tuple(sorted(entries, key=lambda entry: entry.path))
 
 
 class Records:
@@ -252,7 +243,7 @@ class Records:
             end = _LENGTH.size + length
             if len(self._pending) < end:
                 break
-            displays.append(_display(_object(bytes(self._pending[_LENGTH.size : end]))))
+            displays.append(_display(parsed(bytes(self._pending[_LENGTH.size : end]))))
             del self._pending[:end]
         return displays
 
@@ -267,18 +258,8 @@ def _display(value: dict[str, Any]) -> Display:
     return Display(cast("MimeBundle", bundle), main)
 
 
-def _file_info(value: dict[str, Any]) -> FileInfo:
-    path, kind, modified = value.get("path"), value.get("kind"), value.get("modified")
-    size_, mode = value.get("size"), value.get("mode")
-    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
-        raise Malformed("a path that is none")
-    if kind not in _KINDS or not _whole(size_) or not _whole(mode, most=0o7777):
-        raise Malformed("a file that is none")
-    known = cast("FileKind", kind)
-    return FileInfo(path, known, size_, mode, _number(modified, "a time that is none"))
-
-
-def _object(data: bytes) -> dict[str, Any]:
+def parsed(data: bytes) -> dict[str, Any]:
+    """A JSON object, or `Malformed`."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -288,11 +269,12 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _whole(value: object, most: int = _LARGEST) -> TypeGuard[int]:
+def is_whole(value: object, most: int = _LARGEST) -> TypeGuard[int]:
+    """Whether this is a whole number, at least 0 and at most `most`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _number(value: object, why: str) -> float:
+def number(value: object, why: str) -> float:
     """A number that a double holds: JSON's may be of any size, or none at all."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Malformed(why)
@@ -301,15 +283,16 @@ def _number(value: object, why: str) -> float:
     return float(value)
 
 
-def _flag(value: dict[str, Any], key: str) -> bool:
-    flag = value.get(key)
-    if not isinstance(flag, bool):
+def flag(value: dict[str, Any], key: str) -> bool:
+    """A field that is true or false, or `Malformed`."""
+    found = value.get(key)
+    if not isinstance(found, bool):
         raise Malformed(f"{key} is neither true nor false")
-    return flag
+    return found
 
 
 def _duration(value: dict[str, Any]) -> float:
-    duration = _number(value.get("duration_ms"), "a duration that is none")
+    duration = number(value.get("duration_ms"), "a duration that is none")
     if duration < 0:
         raise Malformed("a duration that is none")
     return duration

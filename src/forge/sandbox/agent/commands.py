@@ -98,7 +98,7 @@ class AgentCommands:
             Call(self._line, request, deadline_s + deadlines.MARGIN_S) as call,
             call.feeding(data),
         ):
-            size = call.checked(answers.size, await call.final())
+            size = call.checked(lambda value: answers.whole(value, "size"), await call.final())
         if size != len(data):
             raise self._line.violated("input that was taken and was not")
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forge.errors import FileNotFound, GuestRefused, QuotaExceeded
-from forge.sandbox.agent import answers
+from forge.sandbox.agent import answers, file_answers
 from forge.sandbox.agent.answers import Malformed
 from forge.sandbox.code import CodeError, CodeResult
 from forge.sandbox.commands import ExecResult
@@ -78,7 +78,7 @@ def test_any_answer_to_code_is_a_result_or_malformed(value):
 def test_any_size_is_a_whole_number_or_malformed(value):
     """A size is between nothing and the largest file there can be."""
     try:
-        assert 0 <= answers.size(value) < 2**63
+        assert 0 <= answers.whole(value, "size") < 2**63
     except Malformed:
         return
 
@@ -87,7 +87,9 @@ def test_any_size_is_a_whole_number_or_malformed(value):
 def test_any_listing_is_entries_or_malformed(entries):
     """Entries have absolute paths, sizes and times that exist, and come sorted."""
     try:
-        listed = answers.listing(b"".join(json.dumps(each).encode() + b"\n" for each in entries))
+        listed = file_answers.listing(
+            b"".join(json.dumps(each).encode() + b"\n" for each in entries)
+        )
     except Malformed:
         return
     assert len(listed) == len(entries)
@@ -102,7 +104,7 @@ def test_any_listing_is_entries_or_malformed(entries):
 def test_any_bytes_are_a_listing_or_malformed(data):
     """A listing that is no lines of JSON objects is refused, not guessed at."""
     try:
-        answers.listing(data)
+        file_answers.listing(data)
     except Malformed:
         return
 
@@ -238,20 +240,20 @@ def test_an_end_of_code_that_is_none_is_refused(changes):
 def test_an_entry_that_is_none_is_refused(changes):
     """Paths are absolute, kinds known, numbers within what a filesystem has."""
     line = json.dumps(GOOD_FILE).encode() + b"\n"
-    assert answers.listing(line) == (FileInfo("/a", "file", 3, 0o644, 1.5),)
+    assert file_answers.listing(line) == (FileInfo("/a", "file", 3, 0o644, 1.5),)
     with pytest.raises(Malformed):
-        answers.listing(json.dumps(GOOD_FILE | changes).encode() + b"\n")
+        file_answers.listing(json.dumps(GOOD_FILE | changes).encode() + b"\n")
 
 
 def test_a_listing_of_too_many_entries_or_a_cut_line_is_refused():
     """Ten thousand entries are legal; one more, or half a line, is not."""
     line = json.dumps(GOOD_FILE).encode() + b"\n"
-    assert len(answers.listing(line * 10_000)) == 10_000
+    assert len(file_answers.listing(line * 10_000)) == 10_000
     with pytest.raises(Malformed):
-        answers.listing(line * 10_001)
+        file_answers.listing(line * 10_001)
     with pytest.raises(Malformed):
-        answers.listing(line[:-1])
-    assert answers.listing(b"") == ()
+        file_answers.listing(line[:-1])
+    assert file_answers.listing(b"") == ()
 
 
 @pytest.mark.parametrize(
