@@ -7,6 +7,7 @@ import pytest
 
 from forge.clock import SystemClock
 from forge.errors import MachineUnknown
+from forge.ids import SandboxId
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.pool import PoolPlan
 from forge.sandbox.pooled import PooledProvider, open_pooled
@@ -27,6 +28,10 @@ async def _warm(provider: PooledProvider, machines: int) -> None:
     async with asyncio.timeout(120):
         while provider.pool.counts() != {"base": machines}:  # noqa: ASYNC110 -- it has no bell
             await asyncio.sleep(0.05)
+
+
+async def _ids(provider: QemuProvider | PooledProvider) -> set[str]:
+    return {each.id for each in await provider.list()}
 
 
 async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: QemuProvider) -> None:
@@ -54,37 +59,40 @@ async def test_a_warm_machine_is_nobodys_until_it_is_handed_out(
     qemu_provider: QemuProvider,
 ) -> None:
     """It is not listed and cannot be opened; handed out, it can."""
+    before = await _ids(qemu_provider)
     async with open_pooled(qemu_provider, PoolPlan(1, 1000), SystemClock()) as provider:
         provider.pool.want(SandboxSpec())
         await _warm(provider, 1)
-        (hidden,) = await qemu_provider.list()
-        assert await provider.list() == ()
+        (hidden,) = await _ids(qemu_provider) - before
+        assert await _ids(provider) == before
         with pytest.raises(MachineUnknown):
-            await provider.open(hidden.id)
+            await provider.open(SandboxId(hidden))
         machine = await provider.create(SandboxSpec())
-        assert machine.facts.id == hidden.id
-        assert hidden.id in [each.id for each in await provider.list()]
+        assert machine.facts.id == hidden
+        assert hidden in await _ids(provider)
 
 
 async def test_a_machine_that_died_in_the_pool_is_not_handed_out(
     qemu_provider: QemuProvider,
 ) -> None:
     """Its QEMU is killed while it waits; whoever asks next gets one that works."""
+    before = await _ids(qemu_provider)
     async with open_pooled(qemu_provider, PoolPlan(1, 1000), SystemClock()) as provider:
         provider.pool.want(SandboxSpec())
         await _warm(provider, 1)
-        (dead,) = await qemu_provider.list()
-        await (await qemu_provider.open(dead.id)).stop()
+        (dead,) = await _ids(qemu_provider) - before
+        await (await qemu_provider.open(SandboxId(dead))).stop()
         machine = await provider.create(SandboxSpec())
-        assert machine.facts.id != dead.id
+        assert machine.facts.id != dead
         assert (await shell(machine, "echo on"))[1] == "on\n"
 
 
 async def test_the_pools_machines_end_with_it(qemu_provider: QemuProvider) -> None:
     """Leaving the block stops what nobody was handed, and nothing else."""
+    before = await _ids(qemu_provider)
     async with open_pooled(qemu_provider, PoolPlan(2, 1000), SystemClock()) as provider:
         provider.pool.want(SandboxSpec())
         await _warm(provider, 2)
         machine = await provider.create(SandboxSpec())
-    assert [each.id for each in await qemu_provider.list()] == [machine.facts.id]
+    assert await _ids(qemu_provider) - before == {machine.facts.id}
     assert (await shell(machine, "echo on"))[1] == "on\n"

@@ -14,6 +14,7 @@ import pytest
 
 from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Layout, launch
 
 pytestmark = pytest.mark.vm
@@ -86,7 +87,7 @@ async def test_a_kernel_of_random_device_accesses_does_not_crash_qemu(
         memory=tmp_path / "memory",
         data=tmp_path / "data.img",
         folder=tmp_path,
-        memory_mib=_MEMORY_MIB,
+        shape=Shape("tcg", _MEMORY_MIB),
         disk_mib=64,
         boot=True,
         tsc_khz=1_000_000,
@@ -96,7 +97,7 @@ async def test_a_kernel_of_random_device_accesses_does_not_crash_qemu(
     with layout.memory.open("wb") as memory:
         memory.truncate(_MEMORY_MIB << 20)
     await make_data_disk(layout.data, 64)
-    launched = await launch("tcg", layout)
+    launched = await launch(layout)
     try:
         try:
             async with asyncio.timeout(_SECONDS):
