@@ -15,6 +15,7 @@ from forge.testing.sandbox_conformance import (
     processes,
     rich,
     terminals,
+    trees,
     volumes,
 )
 
@@ -25,6 +26,7 @@ SANDBOX_CHECKS = (
     *rich.CHECKS,
     *javascript.CHECKS,
     *files.CHECKS,
+    *trees.CHECKS,
     *processes.CHECKS,
     *terminals.CHECKS,
     *ports.CHECKS,
@@ -34,6 +36,8 @@ PROVIDER_CHECKS = (*life.CHECKS, *lifecycle.CHECKS, *limits.CHECKS)
 
 WALLS = "a folder and processes of this host: it has no root, users, devices or disk of its own"
 PLAIN = "its contexts run code with nothing but the standard library, and end at a deadline"
+
+TREES = "it writes, reads and lists, and leaves trees to this host's own tools"
 
 CONTEXTS = (
     "its contexts are there once they are used: it neither lists, interrupts nor removes them"
@@ -53,6 +57,7 @@ LOCAL_CANNOT = {
     code.a_child_of_code_does_not_answer_for_it: PLAIN,
     code.an_exception_that_cannot_be_printed_is_a_result: PLAIN,
     **dict.fromkeys(contexts.CHECKS[3:], CONTEXTS),
+    **dict.fromkeys(trees.CHECKS, TREES),
     **dict.fromkeys(rich.CHECKS, PLAIN),
     **dict.fromkeys(javascript.CHECKS, PLAIN),
     files.an_entry_says_what_it_is: "it calls everything a file that is no folder or symlink",

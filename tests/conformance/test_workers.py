@@ -22,6 +22,7 @@ from forge.testing.sandbox_conformance import (
     processes,
     rich,
     terminals,
+    trees,
 )
 from sshd import Server, ssh_server
 
@@ -34,6 +35,7 @@ SANDBOX_CHECKS = (
     *rich.CHECKS,
     *javascript.CHECKS,
     *files.CHECKS,
+    *trees.CHECKS,
     *processes.CHECKS,
     *terminals.CHECKS,
     *ports.CHECKS,
