@@ -48,6 +48,8 @@ class Monitor:
                 await self._client.connect(self._control)
         except (QMPError, TimeoutError, OSError) as error:
             raise SandboxDied(f"QEMU did not answer on its control socket: {error}") from error
+        except AssertionError as error:  # the library asserts that it is still there by now
+            raise SandboxDied("QEMU ended right after its greeting") from error
 
     async def execute(self, command: str, arguments: dict[str, object] | None = None) -> object:
         """Run one command.
