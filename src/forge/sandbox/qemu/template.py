@@ -16,6 +16,7 @@ with the manifest: a file that was written to since is hashed again, and refused
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -183,9 +184,19 @@ def copy_sparse(source: Path, target: Path) -> None:
     with source.open("rb", buffering=0) as read, target.open("xb", buffering=0) as write:
         os.ftruncate(write.fileno(), os.fstat(read.fileno()).st_size)
         for start, end in extents(read.fileno()):
-            done = start
-            while done < end:
-                done += os.copy_file_range(read.fileno(), write.fileno(), end - done, done, done)
+            _copy_range(read.fileno(), write.fileno(), start, end)
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    done = start
+    while done < end:
+        try:
+            done += os.copy_file_range(source, target, end - done, done, done)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # between file systems the kernel copies in another way
+                raise
+            os.lseek(target, done, os.SEEK_SET)
+            done += os.sendfile(target, source, done, end - done)
 
 
 def _stamp(path: Path, sha256: str) -> FileStamp:

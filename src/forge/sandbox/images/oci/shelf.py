@@ -8,6 +8,7 @@ and the agent are those of the recipes, whatever release of Forge reads this. A 
 by renaming: it is the old one or the new one, whatever kills the builder.
 """
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -157,10 +158,11 @@ def check_name(name: str) -> str:
 
 
 def collect(store: ImageStore, plans: Mapping[str, Plan], shelf: Shelf) -> tuple[Path, ...]:
-    """Remove every part and manifest that no recipe of this release and no template needs; returns
-    what went. The caller holds the builder's lock. A machine that runs keeps its files open.
+    """Remove every part and manifest that no recipe of this release, no template and nothing that
+    was saved needs; returns what went. The caller holds the builder's lock. A machine that runs
+    keeps its files open.
     """
-    needed = {("root", key) for key in shelf.roots()}
+    needed = {("root", key) for key in shelf.roots()} | _saved_parts(store.folder.parent)
     for plan in plans.values():
         needed |= {("kernel", plan.kernel), ("interpreter", plan.interpreter)}
         needed |= {("agent", plan.agent), ("root", plan.root)}
@@ -177,6 +179,19 @@ def collect(store: ImageStore, plans: Mapping[str, Plan], shelf: Shelf) -> tuple
         finally:
             os.close(descriptor)
     return gone
+
+
+def _saved_parts(home: Path) -> set[tuple[str, str]]:
+    """What paused machines and snapshots start from: their manifests name the files."""
+    found = set()
+    for folder in ("machines", "snapshots"):
+        for manifest in (home / folder).glob("*/manifest.json"):
+            try:
+                image = json.loads(manifest.read_bytes())["image"]
+                found |= {_part_of(Path(str(image[part]))) for part in ("agent", "root")}
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # it was removed meanwhile, or cannot be opened anyway
+    return found
 
 
 def _part_of(path: Path) -> tuple[str, str]:
