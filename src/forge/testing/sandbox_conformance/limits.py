@@ -89,7 +89,9 @@ async def figures_are_true(provider: SandboxProvider) -> None:
     assert 0 < idle.claims.memory_available_bytes < idle.memory_limit_bytes
     await _burn(sandbox, 2)
     burnt = await sandbox.metrics()
-    assert burnt.cpu_percent > 50
+    # All of one processor, or the share that a busy host leaves it; idle it takes next to none.
+    assert burnt.cpu_percent > idle.cpu_percent + 15
+    assert burnt.cpu_seconds - idle.cpu_seconds > 0.3
     await cell(sandbox, "x = b'x' * (100 << 20)")
     eaten = await sandbox.metrics()
     assert eaten.memory_private_bytes - burnt.memory_private_bytes >= 100 * _MIB
