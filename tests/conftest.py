@@ -34,7 +34,12 @@ async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
             await provider.probe()
         except ProgramMissing as error:
             pytest.skip(f"{error.message} {error.hint}")
+        before = {each.id for each in await provider.list()}
         yield provider
+        await provider.close()
+        for each in await provider.list():
+            if each.id not in before:  # paused, it would outlive the test on the disk
+                await provider.remove(each.id)
 
 
 @pytest.fixture

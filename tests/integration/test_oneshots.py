@@ -74,7 +74,7 @@ def test_a_machine_is_used_by_one_process_after_another(where: dict[str, str], m
         ("/home/user/in/data.bin", len(content))
     ]
     (copy,) = json.loads(forge("fork", machine, **where))["machines"]
-    alive = forge("exec", copy["id"], "sh", "-c", "kill -0 $(cat pid) && echo alive", **where)
+    alive = forge("exec", copy["id"], "--", "sh", "-c", "kill -0 $(cat pid) && echo alive", **where)
     assert alive == b"alive\n"
     for name in (machine, copy["id"]):
         assert json.loads(forge("destroy", name, **where)) == {"id": name, "state": "gone"}

@@ -64,7 +64,8 @@ def microvm_exec(  # noqa: PLR0913 - one argument per option of the command
     """Run a command in a machine; its output is ours, and its exit code too."""
     from forge.cli import oneshot
 
-    order = oneshot.Order(tuple(argv), cwd, tuple(env or ()), root, timeout, stdin, json)
+    words = argv[1:] if argv[0] == "--" and len(argv) > 1 else argv  # where options end for others
+    order = oneshot.Order(tuple(words), cwd, tuple(env or ()), root, timeout, stdin, json)
     _one(oneshot.execute(machine, order))
 
 
