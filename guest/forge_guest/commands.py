@@ -65,7 +65,7 @@ class Commands:
                     await running.play(listener, stream)
                     feeding.cancel()
         except BaseException:
-            running.group.kill()
+            running.give_up()
             raise
         await stream.message(running.result(), fin=True)
 
@@ -81,7 +81,7 @@ class Commands:
         try:
             await stream.message({"pid": running.pid}, fin=True)
         except (StreamReset, ChannelClosed):
-            running.group.kill()  # nobody knows its number
+            running.give_up()  # nobody knows its number
             raise
 
     def _start(self, request: dict[str, Any], *, background: bool) -> Running:
@@ -143,9 +143,9 @@ class Commands:
         await stream.message(running.result(), fin=True)
 
     async def processes(self, stream: Stream) -> None:
-        """Which processes run."""
+        """Which processes run; what was given up is killed, and no longer anyone's."""
         count = 0
-        for running in tuple(self._running.values()):
+        for running in [each for each in self._running.values() if not each.given_up]:
             wanted = running.wanted
             line = {
                 "pid": running.pid,

@@ -127,6 +127,7 @@ class Running:
         self.tape = tape
         self.started = time.clock_gettime(time.CLOCK_REALTIME)
         self.timed_out = False
+        self.given_up = False
         self.closed = asyncio.Event()
         self.sending = asyncio.Lock()
         self._begun = time.monotonic()
@@ -235,6 +236,11 @@ class Running:
         else:
             # Not collected yet: no other process or group can have this number.
             os.killpg(self.pid, number)
+
+    def give_up(self) -> None:
+        """Kill all it started: whoever asked for it is gone."""
+        self.given_up = True
+        self.group.kill()
 
     def _time_out(self) -> None:
         self.timed_out = not self._ending.done()
