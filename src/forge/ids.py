@@ -12,6 +12,10 @@ from typing import NewType
 
 RunId = NewType("RunId", str)
 SandboxId = NewType("SandboxId", str)
+UserId = NewType("UserId", str)
+ConversationId = NewType("ConversationId", str)
+MessageId = NewType("MessageId", str)
+FileId = NewType("FileId", str)
 
 _SANDBOX_ID = re.compile(r"sbx_[0-9a-hjkmnp-tv-z]{26}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -30,6 +34,31 @@ def new_run_id(now: datetime) -> RunId:
 def new_sandbox_id(now: datetime) -> SandboxId:
     """A fresh sandbox id, `sbx_…`."""
     return SandboxId(f"sbx_{_ulid(now)}")
+
+
+def new_user_id(now: datetime) -> UserId:
+    """A fresh user id, `usr_…`."""
+    return UserId(f"usr_{_ulid(now)}")
+
+
+def new_conversation_id(now: datetime) -> ConversationId:
+    """A fresh conversation id, `conv_…`."""
+    return ConversationId(f"conv_{_ulid(now)}")
+
+
+def new_message_id(now: datetime) -> MessageId:
+    """A fresh message id, `msg_…`."""
+    return MessageId(f"msg_{_ulid(now)}")
+
+
+def new_file_id(now: datetime) -> FileId:
+    """A fresh id of an upload or artifact, `file_…`."""
+    return FileId(f"file_{_ulid(now)}")
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """A fresh id of what no other room passes around: a key, a link, an order."""
+    return f"{prefix}_{_ulid(now)}"
 
 
 def is_sandbox_id(text: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from forge.errors import LedgerError
 
-HEAD = "0001_run_ledger"
+HEAD = "0007_durable_runs"
 """The newest revision; a test compares it with the files."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -112,7 +112,7 @@ async def test_the_ledgers_rows_can_be_neither_changed_nor_removed(tmp_path: Pat
     async with Database.open(tmp_path / "forge.db") as database:
         async with database.writing() as connection:
             await connection.execute(
-                text("INSERT INTO runs VALUES ('run_1','t','o','m','t','running',NULL)")
+                text("INSERT INTO runs VALUES ('run_1','t','o','m','t','running',NULL,NULL,NULL)")
             )
             await connection.execute(
                 text("INSERT INTO events VALUES ('run_1',1,'t','x','{}','','h')")
@@ -129,7 +129,7 @@ async def test_an_error_inside_a_transaction_rolls_it_back(tmp_path: Path):
     async def breaks_off(database: Database) -> None:
         async with database.writing() as connection:
             await connection.execute(
-                text("INSERT INTO runs VALUES ('run_1','t','o','m','t','running',NULL)")
+                text("INSERT INTO runs VALUES ('run_1','t','o','m','t','running',NULL,NULL,NULL)")
             )
             raise ZeroDivisionError
 
