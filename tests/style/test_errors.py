@@ -10,7 +10,7 @@ from forge.errors import ForgeError
 
 
 def every(kind: type[ForgeError] = ForgeError) -> list[type[ForgeError]]:
-    ours = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+    ours = [each for each in kind.__subclasses__() if each.__module__.startswith("forge.failures.")]
     return [kind, *(below for each in ours for below in every(each))]
 
 
@@ -42,6 +42,11 @@ def test_every_error_answers_a_callers_questions(kind: type[ForgeError]):
     assert kind.fault in get_args(errors.Fault)
     assert kind.__doc__
     assert kind("What happened.").hint == kind.default_hint
+
+
+def test_every_error_is_imported_from_one_page():
+    """Whoever catches an error finds it in `forge.errors`, whatever its family."""
+    assert [kind for kind in every() if getattr(errors, kind.__name__, None) is not kind] == []
 
 
 def test_no_two_errors_share_a_code():

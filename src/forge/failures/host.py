@@ -1,0 +1,58 @@
+"""This host, or the way to another one, lacks what is needed."""
+
+from typing import ClassVar
+
+from forge.failures.base import Fault, ForgeError
+
+
+class HostUnfit(ForgeError):
+    """This host lacks something that a machine needs."""
+
+    code: ClassVar[str] = "host_unfit"
+    fault: ClassVar[Fault] = "host"
+    default_hint: ClassVar[str] = (
+        "`forge microvm probe` says what this host can do and what to change."
+    )
+
+
+class ProgramMissing(HostUnfit):
+    """A program Forge starts is not installed."""
+
+    code: ClassVar[str] = "program_missing"
+    default_hint: ClassVar[str] = (
+        "On Debian run `scripts/setup-debian.sh`; elsewhere install the named program."
+    )
+
+
+class NoAccelerator(HostUnfit):
+    """No accelerator booted a guest, not even software emulation."""
+
+    code: ClassVar[str] = "no_accelerator"
+    default_hint: ClassVar[str] = (
+        "`forge microvm probe --fresh` tries again and prints each reason."
+    )
+
+
+class NoSpace(HostUnfit):
+    """The host's disk or memory is too full for what was asked."""
+
+    code: ClassVar[str] = "no_space"
+    default_hint: ClassVar[str] = "Free some space, or point FORGE_HOME at a larger disk."
+
+
+class WorkerUnreachable(HostUnfit):
+    """The command that leads to a worker did not lead to one."""
+
+    code: ClassVar[str] = "worker_unreachable"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = (
+        "Run the command of FORGE_WORKER by hand: it must print a line that begins with "
+        "`forge-worker`; docs/worker.md has examples."
+    )
+
+
+class WorkerForeign(HostUnfit):
+    """The worker is of a release of Forge that speaks otherwise."""
+
+    code: ClassVar[str] = "worker_foreign"
+    default_hint: ClassVar[str] = "Install the same release of Forge on both computers."
