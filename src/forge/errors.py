@@ -14,7 +14,11 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── MachineUnknown
     │   ├── MachineBusy
     │   ├── SourceRefused
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   ├── NotFound
+    │   │   ├── ConversationNotFound
+    │   │   └── FileUnknown
+    │   └── Conflict
     ├── HostUnfit
     │   ├── ProgramMissing
     │   ├── NoAccelerator
@@ -48,6 +52,12 @@ written in `forge.failures`, a file for each family, and imported from here.
     ├── VolumeError
     │   ├── VolumeBusy
     │   └── VolumeUnusable
+    ├── AccessError
+    │   ├── LoginRequired
+    │   ├── LoginRefused
+    │   ├── NotAllowed
+    │   ├── TooMany
+    │   └── SecretUnreadable
     ├── ModelError
     │   ├── ModelUnauthorized
     │   ├── ModelRequestRefused
@@ -69,6 +79,7 @@ from forge.failures.base import ForgeError as ForgeError
 from forge.failures.host import *  # noqa: F403 - the tree is one name space
 from forge.failures.images import *  # noqa: F403 - the tree is one name space
 from forge.failures.machine import *  # noqa: F403 - the tree is one name space
+from forge.failures.people import *  # noqa: F403 - the tree is one name space
 from forge.failures.run import *  # noqa: F403 - the tree is one name space
 
 

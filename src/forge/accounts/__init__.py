@@ -1,0 +1,1 @@
+"""Who people are: users, logins, keys, their settings and secrets. Knows no HTTP and no runs."""

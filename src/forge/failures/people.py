@@ -1,0 +1,88 @@
+"""What may not be done in this person's name, or not now."""
+
+from typing import ClassVar
+
+from forge.failures.asked import InputRefused
+from forge.failures.base import Fault, ForgeError
+
+
+class AccessError(ForgeError):
+    """Who asks may not do what was asked."""
+
+    code: ClassVar[str] = "access_error"
+    fault: ClassVar[Fault] = "person"
+    default_hint: ClassVar[str] = "Log in as someone who may."
+
+
+class LoginRequired(AccessError):
+    """Nobody is logged in."""
+
+    code: ClassVar[str] = "login_required"
+    default_hint: ClassVar[str] = "Log in, or send an API key as `Authorization: Bearer …`."
+
+
+class LoginRefused(AccessError):
+    """The password, link or token does not let anybody in."""
+
+    code: ClassVar[str] = "login_refused"
+    default_hint: ClassVar[str] = "Check what you typed; an admin can send a new link."
+
+
+class NotAllowed(AccessError):
+    """The request may not do this in the name of the one who asks."""
+
+    code: ClassVar[str] = "not_allowed"
+    default_hint: ClassVar[str] = (
+        "Ask an admin, or use a key with the scope that the message names."
+    )
+
+
+class TooMany(AccessError):
+    """Too many requests of this kind came in too short a time.
+
+    Args:
+        message: what happened.
+        retry_after_s: after how many seconds one more is taken.
+    """
+
+    code: ClassVar[str] = "too_many"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Wait a little, then try again."
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class SecretUnreadable(AccessError):
+    """A sealed secret cannot be opened with the master key there is."""
+
+    code: ClassVar[str] = "secret_unreadable"
+    fault: ClassVar[Fault] = "host"
+    default_hint: ClassVar[str] = "Give back the master key it was sealed with, or set it anew."
+
+
+class NotFound(InputRefused):
+    """There is no such thing, or it is another person's."""
+
+    code: ClassVar[str] = "not_found"
+    default_hint: ClassVar[str] = "List what there is; it may have been removed."
+
+
+class ConversationNotFound(NotFound):
+    """There is no such conversation or message, or it is another person's."""
+
+    code: ClassVar[str] = "conversation_not_found"
+
+
+class FileUnknown(NotFound):
+    """There is no such upload or artifact, or it is another person's."""
+
+    code: ClassVar[str] = "file_unknown"
+
+
+class Conflict(InputRefused):
+    """What was asked does not fit what is there now."""
+
+    code: ClassVar[str] = "conflict"
+    default_hint: ClassVar[str] = "Look at what is there now, then ask again."
