@@ -11,9 +11,10 @@ from pathlib import Path
 
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.images.stock import Images
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.output import Display, Output
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
 
 PANDAS = "import pandas as pd\npd.DataFrame({'a': [1, 2, 3]}).a.sum()"
@@ -35,13 +36,13 @@ def _private_mib(pid: int) -> float:
     raise LookupError("Private_Dirty")
 
 
-async def _make(provider: QemuProvider) -> QemuSandbox:
+async def _make(provider: MachineProvider) -> Machine:
     machine = await provider.create(SandboxSpec())
-    assert isinstance(machine, QemuSandbox)
+    assert isinstance(machine, Machine)
     return machine
 
 
-async def _one_by_one(provider: QemuProvider) -> None:
+async def _one_by_one(provider: MachineProvider) -> None:
     created, results, idle, pings = [], [], [], []
     for _ in range(RUNS):
         started = time.perf_counter()
@@ -63,7 +64,7 @@ async def _one_by_one(provider: QemuProvider) -> None:
     _report("agent round trip, p50", statistics.median(pings), "ms", len(pings))
 
 
-async def _ten_at_once(provider: QemuProvider) -> None:
+async def _ten_at_once(provider: MachineProvider) -> None:
     started = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
         making = [tasks.create_task(_make(provider)) for _ in range(10)]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.images.stock import Images
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.output import Display, Output
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
 
 AT_ONCE = 50
@@ -48,17 +49,17 @@ def _names(folder: Path | str) -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
 
 
-async def _make(provider: QemuProvider) -> QemuSandbox | None:
+async def _make(provider: MachineProvider) -> Machine | None:
     try:
         machine = await provider.create(SandboxSpec())
     except Exception as error:  # noqa: BLE001 -- whatever fails is counted
         print(f"failed: {error!r}")
         return None
-    assert isinstance(machine, QemuSandbox)
+    assert isinstance(machine, Machine)
     return machine
 
 
-async def _at_once(provider: QemuProvider, home: Path) -> None:
+async def _at_once(provider: MachineProvider, home: Path) -> None:
     fds, folders = len(_names("/proc/self/fd")), _names(home / "machines")
     started = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
@@ -77,7 +78,7 @@ async def _at_once(provider: QemuProvider, home: Path) -> None:
     _report("fifty at once: descriptors left", len(_names("/proc/self/fd")) - fds, "fds", 1)
 
 
-async def _luck(provider: QemuProvider) -> None:
+async def _luck(provider: MachineProvider) -> None:
     drawn: list[list[object]] = []
 
     async def one() -> None:

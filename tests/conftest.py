@@ -9,7 +9,8 @@ from forge.errors import ImageMissing, ProgramMissing
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.machines.provider import MachineProvider
+from forge.sandbox.qemu.provider import open_provider
 from forge.sandbox.volumes import VolumeStore
 
 FORGE_HOME = Path.home() / ".local/share/forge"
@@ -26,7 +27,7 @@ def base_image() -> Image:
 
 
 @pytest.fixture
-async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
+async def qemu_provider(base_image: Image) -> AsyncIterator[MachineProvider]:
     """A provider of microVMs; skipped where there is no QEMU."""
     assert base_image.name == "base"
     async with open_provider(FORGE_HOME, Images(FORGE_HOME).find, lambda _: None) as provider:
@@ -44,8 +45,8 @@ async def qemu_provider(base_image: Image) -> AsyncIterator[QemuProvider]:
 
 @pytest.fixture
 async def qemu_home(
-    qemu_provider: QemuProvider,
-) -> AsyncIterator[tuple[QemuProvider, VolumeStore]]:
+    qemu_provider: MachineProvider,
+) -> AsyncIterator[tuple[MachineProvider, VolumeStore]]:
     """A provider with its volumes, of which those that a test made go afterwards."""
     store = VolumeStore(FORGE_HOME)
     before = {volume.name for volume in store.list()}
@@ -57,7 +58,7 @@ async def qemu_home(
 
 
 @pytest.fixture
-async def qemu(qemu_provider: QemuProvider) -> AsyncIterator[Sandbox]:
+async def qemu(qemu_provider: MachineProvider) -> AsyncIterator[Sandbox]:
     """A fresh microVM."""
     sandbox = await qemu_provider.create(SandboxSpec())
     yield sandbox

@@ -20,9 +20,10 @@ from forge.errors import (
 from forge.sandbox import records
 from forge.sandbox.base import Limits, Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.images.store import Image
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.qemu.argv import Shape
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.qemu.provider import open_provider
 from forge.sandbox.qemu.warm import Cold, booted
 from talking import Heard, pieces, python, shell
 
@@ -51,7 +52,7 @@ async def _many(provider: SandboxProvider, count: int) -> list[Sandbox]:
     return [task.result() for task in making]
 
 
-async def test_ten_machines_live_and_answer_at_once(qemu_provider: QemuProvider) -> None:
+async def test_ten_machines_live_and_answer_at_once(qemu_provider: MachineProvider) -> None:
     """Ten machines made together all run code while the others live."""
     machines = await _many(qemu_provider, 10)
     async with asyncio.TaskGroup() as tasks:
@@ -62,7 +63,7 @@ async def test_ten_machines_live_and_answer_at_once(qemu_provider: QemuProvider)
     assert [task.result()[1].text for task in answers] == [f"{n**2}\n" for n in range(10)]
 
 
-async def test_no_two_clones_share_a_random_value_or_an_id(qemu_provider: QemuProvider) -> None:
+async def test_no_two_clones_share_a_random_value_or_an_id(qemu_provider: MachineProvider) -> None:
     """Twelve clones of one memory draw from every generator and repeat nothing."""
     drawn = []
     for machine in await _many(qemu_provider, 12):
@@ -96,13 +97,15 @@ async def test_a_machines_clock_is_the_hosts(qemu: Sandbox) -> None:
     assert before - 2 < float(heard.text) < before + 10
 
 
-async def test_nothing_is_left_of_machines_that_were_stopped(qemu_provider: QemuProvider) -> None:
+async def test_nothing_is_left_of_machines_that_were_stopped(
+    qemu_provider: MachineProvider,
+) -> None:
     """Processes, folders and descriptors are back to what they were."""
     await (await qemu_provider.create(SandboxSpec())).stop()
     machines = Path.home() / ".local/share/forge/machines"
     before = (_descriptors(), sorted(machines.iterdir()))
     made = await _many(qemu_provider, 5)
-    pids = [machine.pid for machine in made if isinstance(machine, QemuSandbox)]
+    pids = [machine.pid for machine in made if isinstance(machine, Machine)]
     for machine in made:
         await machine.stop()
         await machine.stop()
@@ -113,7 +116,7 @@ async def test_nothing_is_left_of_machines_that_were_stopped(qemu_provider: Qemu
 
 async def test_a_killed_vmm_is_reported_and_cleaned_up(qemu: Sandbox) -> None:
     """The call under way raises SandboxDied, the next one SandboxStopped, and the folder goes."""
-    assert isinstance(qemu, QemuSandbox)
+    assert isinstance(qemu, Machine)
     running = asyncio.ensure_future(shell(qemu, "sleep 60", deadline_s=60))
     await asyncio.wait([running], timeout=1)
     os.kill(qemu.pid, signal.SIGKILL)
@@ -143,7 +146,7 @@ asyncio.run(main())
 
 
 async def test_no_vmm_survives_the_kill_of_its_owner(
-    qemu_provider: QemuProvider, base_image: Image
+    qemu_provider: MachineProvider, base_image: Image
 ) -> None:
     """After SIGKILL of Forge its QEMU dies, and the next start removes what it left."""
     import pickle
@@ -174,7 +177,7 @@ async def test_no_vmm_survives_the_kill_of_its_owner(
 
 
 async def test_the_reaper_leaves_machines_of_living_owners_alone(
-    qemu: Sandbox, qemu_provider: QemuProvider
+    qemu: Sandbox, qemu_provider: MachineProvider
 ) -> None:
     """Another Forge on the same home is not disturbed."""
     await qemu_provider.reap()
@@ -183,7 +186,7 @@ async def test_the_reaper_leaves_machines_of_living_owners_alone(
 
 
 async def test_the_probe_names_what_boots_and_why_the_rest_does_not(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """Every attempt has a reason in words, and the accelerator chosen is one that booted."""
     verdict = await qemu_provider.probe()
@@ -215,7 +218,7 @@ def _names(cmdline: Path, image: Image) -> bool:
 
 
 async def test_a_changed_template_is_noticed_and_made_anew(
-    tmp_path: Path, base_image: Image, qemu_provider: QemuProvider
+    tmp_path: Path, base_image: Image, qemu_provider: MachineProvider
 ) -> None:
     """A device state that was written to is never loaded; the person is told and gets a machine."""
     told: list[str] = []

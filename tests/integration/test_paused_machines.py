@@ -6,7 +6,8 @@ import pytest
 
 from forge.errors import MachineBusy, SnapshotCorrupt
 from forge.sandbox.base import SandboxSpec
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.machines.provider import MachineProvider
+from forge.sandbox.qemu.provider import open_provider
 from forge.wiring import Images
 from talking import python
 
@@ -14,7 +15,9 @@ pytestmark = pytest.mark.vm
 HOME = Path.home() / ".local/share/forge"
 
 
-async def test_a_paused_machine_is_opened_by_another_provider(qemu_provider: QemuProvider) -> None:
+async def test_a_paused_machine_is_opened_by_another_provider(
+    qemu_provider: MachineProvider,
+) -> None:
     """Closing leaves it, reaping keeps it, one provider at a time has it, and it goes on."""
     async with open_provider(HOME, Images(HOME).find, lambda _: None) as first:
         machine = await first.create(SandboxSpec())
@@ -30,7 +33,7 @@ async def test_a_paused_machine_is_opened_by_another_provider(qemu_provider: Qem
 
 
 async def test_a_paused_machine_whose_memory_was_changed_is_refused(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """One byte written behind its back, and it does not resume; it stays paused."""
     machine = await qemu_provider.create(SandboxSpec())

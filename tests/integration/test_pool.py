@@ -9,9 +9,9 @@ from forge.clock import SystemClock
 from forge.errors import MachineUnknown
 from forge.ids import SandboxId
 from forge.sandbox.base import SandboxSpec
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.pool import PoolPlan
 from forge.sandbox.pooled import PooledProvider, open_pooled
-from forge.sandbox.qemu.provider import QemuProvider
 from talking import python, shell
 
 pytestmark = pytest.mark.vm
@@ -30,11 +30,11 @@ async def _warm(provider: PooledProvider, machines: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _ids(provider: QemuProvider | PooledProvider) -> set[str]:
+async def _ids(provider: MachineProvider | PooledProvider) -> set[str]:
     return {each.id for each in await provider.list()}
 
 
-async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: QemuProvider) -> None:
+async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: MachineProvider) -> None:
     """No variable, file or value of the warming is left, and no two draw the same luck."""
     async with open_pooled(qemu_provider, PoolPlan(3, 1000), SystemClock()) as provider:
         provider.pool.want(SandboxSpec())
@@ -56,7 +56,7 @@ async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: QemuProvi
 
 
 async def test_a_warm_machine_is_nobodys_until_it_is_handed_out(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """It is not listed and cannot be opened; handed out, it can."""
     before = await _ids(qemu_provider)
@@ -73,7 +73,7 @@ async def test_a_warm_machine_is_nobodys_until_it_is_handed_out(
 
 
 async def test_a_machine_that_died_in_the_pool_is_not_handed_out(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """Its QEMU is killed while it waits; whoever asks next gets one that works."""
     before = await _ids(qemu_provider)
@@ -87,7 +87,7 @@ async def test_a_machine_that_died_in_the_pool_is_not_handed_out(
         assert (await shell(machine, "echo on"))[1] == "on\n"
 
 
-async def test_the_pools_machines_end_with_it(qemu_provider: QemuProvider) -> None:
+async def test_the_pools_machines_end_with_it(qemu_provider: MachineProvider) -> None:
     """Leaving the block stops what nobody was handed, and nothing else."""
     before = await _ids(qemu_provider)
     async with open_pooled(qemu_provider, PoolPlan(2, 1000), SystemClock()) as provider:

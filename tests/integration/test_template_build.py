@@ -28,8 +28,9 @@ from forge.sandbox.images.oci.source import find_source
 from forge.sandbox.images.process import Programs
 from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import ImageStore
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.output import Display, Output
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.qemu.provider import open_provider
 from forge.wiring import spec_of
 from layouts import busybox_layer, layer, write_layout
 
@@ -265,7 +266,7 @@ async def test_gc_removes_what_nothing_needs_and_no_more(home: Path, tmp_path: P
 class Bench:
     """A provider over a home, and what its machines print."""
 
-    def __init__(self, home: Path, provider: QemuProvider, images: Images) -> None:
+    def __init__(self, home: Path, provider: MachineProvider, images: Images) -> None:
         self.home, self.provider, self.images = home, provider, images
 
     async def template(self, source: Path, **config: Any) -> Made:

@@ -13,8 +13,8 @@ import pytest
 from forge.errors import SandboxError, VolumeBusy
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.volumes import VolumeMount, VolumeStore
 from talking import shell
 
@@ -53,7 +53,7 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def volumes(qemu_home: tuple[QemuProvider, VolumeStore]) -> VolumeStore:
+async def volumes(qemu_home: tuple[MachineProvider, VolumeStore]) -> VolumeStore:
     """A home with an empty volume, `crashed`."""
     await qemu_home[1].create("crashed", 64)
     return qemu_home[1]
@@ -68,11 +68,11 @@ async def _is_whole(sandbox: Sandbox) -> None:
 
 
 async def test_a_killed_vmm_leaves_a_volume_whole_and_free(
-    qemu_provider: QemuProvider, volumes: VolumeStore
+    qemu_provider: MachineProvider, volumes: VolumeStore
 ) -> None:
     """SIGKILL while it writes: its journal is replayed, for a reader and for a writer."""
     machine = await qemu_provider.create(WRITING)
-    assert isinstance(machine, QemuSandbox)
+    assert isinstance(machine, Machine)
     writing = asyncio.ensure_future(shell(machine, WRITE, deadline_s=60))
     await asyncio.wait([writing], timeout=3)
     os.kill(machine.pid, 9)
@@ -91,7 +91,7 @@ async def test_a_killed_vmm_leaves_a_volume_whole_and_free(
 
 
 async def test_a_killed_forge_leaves_a_volume_whole_and_free(
-    qemu_provider: QemuProvider, volumes: VolumeStore, base_image: Image
+    qemu_provider: MachineProvider, volumes: VolumeStore, base_image: Image
 ) -> None:
     """SIGKILL of the owner while its machine writes: the next Forge has the volume at once."""
     home = Path.home() / ".local/share/forge"
@@ -119,7 +119,7 @@ async def test_a_killed_forge_leaves_a_volume_whole_and_free(
 
 
 async def test_a_busy_volume_costs_a_refused_machine_nothing(
-    qemu_provider: QemuProvider, volumes: VolumeStore
+    qemu_provider: MachineProvider, volumes: VolumeStore
 ) -> None:
     """No folder, no process and no descriptor is left of it."""
     machine = await qemu_provider.create(WRITING)
@@ -134,7 +134,7 @@ async def test_a_busy_volume_costs_a_refused_machine_nothing(
 
 
 async def test_stopping_ends_what_still_writes_and_gives_the_volume_back(
-    qemu_provider: QemuProvider, volumes: VolumeStore
+    qemu_provider: MachineProvider, volumes: VolumeStore
 ) -> None:
     """A program of root's that would not let go is no reason for a volume that is not clean."""
     machine = await qemu_provider.create(WRITING)

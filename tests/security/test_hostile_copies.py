@@ -7,7 +7,7 @@ import pytest
 
 from forge.errors import SandboxError
 from forge.sandbox.base import SandboxSpec
-from forge.sandbox.qemu.provider import QemuProvider
+from forge.sandbox.machines.provider import MachineProvider
 from talking import pieces, shell
 
 pytestmark = pytest.mark.vm
@@ -35,7 +35,7 @@ for number in range(3, 40):
 @pytest.mark.parametrize("attack", ["starve", "steal"])
 @pytest.mark.parametrize("step", ["pause", "snapshot", "fork"])
 async def test_a_guest_that_hangs_or_lies_does_not_hold_up_its_host(
-    attack: str, step: str, qemu_provider: QemuProvider
+    attack: str, step: str, qemu_provider: MachineProvider
 ) -> None:
     """Root starves the agent or takes its line, and the machine is asked for a copy: that works or
     is a named error within the deadline, and a bystander is not disturbed.

@@ -12,7 +12,7 @@ import pytest
 
 from forge.errors import SandboxError
 from forge.sandbox.base import Sandbox, SandboxSpec
-from forge.sandbox.qemu.provider import QemuProvider
+from forge.sandbox.machines.provider import MachineProvider
 from talking import python, shell
 
 pytestmark = pytest.mark.vm
@@ -105,7 +105,7 @@ print('poked')
 
 
 @pytest.fixture
-async def bystander(qemu_provider: QemuProvider) -> AsyncIterator[Sandbox]:
+async def bystander(qemu_provider: MachineProvider) -> AsyncIterator[Sandbox]:
     """A machine beside the attacked one, with something in its memory."""
     machine = await qemu_provider.create(SandboxSpec())
     await python(machine, "kept = list(range(1000))")
@@ -234,7 +234,7 @@ async def test_a_clock_that_is_turned_hurts_no_deadline(qemu: Sandbox) -> None:
 
 
 async def test_a_generator_that_is_fed_by_the_attacker_stays_its_own(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """Two machines whose kernels get the same seed from root still draw other numbers."""
     program = """

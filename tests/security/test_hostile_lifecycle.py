@@ -19,8 +19,9 @@ from forge.sandbox import records
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider, open_provider
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
+from forge.sandbox.qemu.provider import open_provider
 from talking import pieces, shell
 
 pytestmark = pytest.mark.vm
@@ -108,7 +109,7 @@ async def _killed_owner(home: Path, step: str, delay_s: float) -> None:
         await owner.wait()
 
 
-async def _whole_or_gone(provider: QemuProvider, home: Path) -> int:
+async def _whole_or_gone(provider: MachineProvider, home: Path) -> int:
     """Everything that is there after a reaping works; returns how much that is."""
     paused = await provider.list()
     folders = {each.name for each in (home / "machines").glob("sbx_*")}
@@ -166,7 +167,7 @@ def _left(home: Path) -> list[Path]:
 
 
 @contextlib.asynccontextmanager
-async def _nothing_left(home: Path) -> AsyncIterator[QemuProvider]:
+async def _nothing_left(home: Path) -> AsyncIterator[MachineProvider]:
     """A provider after which processes, folders and descriptors are what they were."""
     async with open_provider(home, Images(home).find, lambda _: None) as provider:
         await (await provider.create(SandboxSpec())).stop()
@@ -177,7 +178,7 @@ async def _nothing_left(home: Path) -> AsyncIterator[QemuProvider]:
 
 
 async def _killed_while(
-    machine: QemuSandbox, act: Callable[[], Awaitable[object]], delay_s: float
+    machine: Machine, act: Callable[[], Awaitable[object]], delay_s: float
 ) -> ForgeError | None:
     """Ask for something, kill the machine's QEMU meanwhile; the error, if it came to one."""
     pid = machine.pid
@@ -192,9 +193,9 @@ async def _killed_while(
     return error
 
 
-async def _made(provider: QemuProvider) -> QemuSandbox:
+async def _made(provider: MachineProvider) -> Machine:
     machine = await provider.create(SandboxSpec())
-    assert isinstance(machine, QemuSandbox)
+    assert isinstance(machine, Machine)
     await machine.files.write("file", pieces(b"kept"))
     return machine
 

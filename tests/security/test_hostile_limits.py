@@ -17,8 +17,8 @@ from forge.errors import (
     VolumeUnusable,
 )
 from forge.sandbox.base import Limits, Sandbox, SandboxSpec
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.room import OOM_SCORE
 from forge.sandbox.volumes import VolumeMount, VolumeStore
 from talking import pieces, shell
@@ -37,7 +37,7 @@ DEVICE += "mknod /root/raw b $major $minor; "
 
 
 @pytest.fixture
-async def bystander(qemu_provider: QemuProvider) -> AsyncIterator[Sandbox]:
+async def bystander(qemu_provider: MachineProvider) -> AsyncIterator[Sandbox]:
     """Another machine, which must notice nothing."""
     sandbox = await qemu_provider.create(SandboxSpec())
     yield sandbox
@@ -46,7 +46,7 @@ async def bystander(qemu_provider: QemuProvider) -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def volumes(qemu_home: tuple[QemuProvider, VolumeStore]) -> VolumeStore:
+async def volumes(qemu_home: tuple[MachineProvider, VolumeStore]) -> VolumeStore:
     """A home with an empty volume, `hostile`."""
     await qemu_home[1].create("hostile", 32)
     return qemu_home[1]
@@ -61,11 +61,11 @@ async def attempted(sandbox: Sandbox, script: str, deadline_s: float = 20) -> st
 
 
 async def test_root_cannot_take_more_memory_than_the_machine_has(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """Outside its control group and in files of memory: the host gives what it promised."""
     sandbox = await qemu_provider.create(SandboxSpec())
-    assert isinstance(sandbox, QemuSandbox)
+    assert isinstance(sandbox, Machine)
     grab = "mkdir -p /root/cg; python3 -c '"
     grab += 'import ctypes; ctypes.CDLL(None).mount(b"none", b"/root/cg", b"cgroup2", 0, None)\'; '
     grab += "echo $$ > /root/cg/cgroup.procs; "
@@ -83,11 +83,11 @@ async def test_root_cannot_take_more_memory_than_the_machine_has(
 
 
 async def test_a_fork_bomb_of_roots_stays_in_its_machine(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """Free of its own process limit it harms itself: not one process more is on the host."""
     sandbox = await qemu_provider.create(SandboxSpec())
-    assert isinstance(sandbox, QemuSandbox)
+    assert isinstance(sandbox, Machine)
     tasks = Path(f"/proc/{sandbox.pid}/task")
     free = "mkdir -p /root/cg; python3 -c '"
     free += 'import ctypes; ctypes.CDLL(None).mount(b"none", b"/root/cg", b"cgroup2", 0, None)\'; '
@@ -101,7 +101,7 @@ async def test_a_fork_bomb_of_roots_stays_in_its_machine(
 
 
 async def test_root_cannot_take_more_processor_time_than_its_share(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """Real-time loops on every processor it has, and the host still counts its share."""
     sandbox = await qemu_provider.create(SandboxSpec(limits=Limits(cpu_percent=30)))
@@ -120,7 +120,7 @@ async def test_root_cannot_take_more_processor_time_than_its_share(
 
 
 async def test_root_cannot_move_more_than_its_bandwidth(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """All its disks together, raw and past every cache: 20 MiB at 5 a second take three seconds."""
     sandbox = await qemu_provider.create(SandboxSpec(limits=Limits(disk_mib_s=5)))
@@ -136,7 +136,7 @@ async def test_root_cannot_move_more_than_its_bandwidth(
 
 
 async def test_root_cannot_write_more_than_its_disk_holds(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """Past the filesystem, onto the device itself and beyond its end: the file grows no further."""
     sandbox = await qemu_provider.create(SandboxSpec())
@@ -147,12 +147,12 @@ async def test_root_cannot_write_more_than_its_disk_holds(
     used = await sandbox.metrics(claims=False)
     assert used.disk_limit_bytes == 1024 * _MIB
     assert used.disk_used_bytes <= used.disk_limit_bytes
-    assert isinstance(sandbox, QemuSandbox)
+    assert isinstance(sandbox, Machine)
     assert (sandbox._folder / "data.img").stat().st_size == used.disk_limit_bytes
 
 
 async def test_output_without_end_is_cut_and_the_machine_goes_on(
-    qemu_provider: QemuProvider, bystander: Sandbox
+    qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:
     """From both streams at once; the caller gets its limit and the mark."""
     sandbox = await qemu_provider.create(SandboxSpec(limits=Limits(max_output_bytes=10_000)))
@@ -195,7 +195,7 @@ async def test_inodes_without_end_are_a_full_disk(qemu: Sandbox, bystander: Sand
 
 async def test_a_vmm_is_ended_before_forge_and_cannot_multiply(qemu: Sandbox) -> None:
     """When the host's memory runs out; and where Forge is root its user may have few threads."""
-    assert isinstance(qemu, QemuSandbox)
+    assert isinstance(qemu, Machine)
     ours = int(Path("/proc/self/oom_score_adj").read_text())
     theirs = int(Path(f"/proc/{qemu.pid}/oom_score_adj").read_text())
     assert theirs == OOM_SCORE > ours
@@ -206,7 +206,7 @@ async def test_a_vmm_is_ended_before_forge_and_cannot_multiply(qemu: Sandbox) ->
 
 
 async def test_root_cannot_write_a_volume_that_is_only_read(
-    qemu_provider: QemuProvider, volumes: VolumeStore, bystander: Sandbox
+    qemu_provider: MachineProvider, volumes: VolumeStore, bystander: Sandbox
 ) -> None:
     """Neither through the mount made writable, nor onto the raw device, nor by a new driver."""
     writer = await qemu_provider.create(SandboxSpec(volumes=(WRITING,)))
@@ -232,7 +232,7 @@ cat /data/file"""
 
 
 async def test_a_new_volume_shows_nothing_of_a_former_owner(
-    qemu_provider: QemuProvider, volumes: VolumeStore
+    qemu_provider: MachineProvider, volumes: VolumeStore
 ) -> None:
     """Root reads every byte of the device: what was removed is nowhere on it."""
     one = await qemu_provider.create(SandboxSpec(volumes=(WRITING,)))
@@ -263,12 +263,12 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 async def test_a_volume_that_was_damaged_on_purpose_harms_nobody_else(
-    damage: str, qemu_provider: QemuProvider, volumes: VolumeStore, bystander: Sandbox
+    damage: str, qemu_provider: MachineProvider, volumes: VolumeStore, bystander: Sandbox
 ) -> None:
     """The next machine gets it, or a named error: the host never looks, and others live on."""
     hostile = await qemu_provider.create(SandboxSpec(volumes=(WRITING,)))
     await attempted(hostile, DEVICE + DAMAGE[damage])
-    assert isinstance(hostile, QemuSandbox)
+    assert isinstance(hostile, Machine)
     os.kill(hostile.pid, 9)  # before its kernel writes over the damage
     await hostile.gone.wait()
     for mount in (WRITING, READING):

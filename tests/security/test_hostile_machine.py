@@ -18,8 +18,8 @@ from forge.errors import (
     SandboxUnresponsive,
 )
 from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.output import Display, Output
-from forge.sandbox.qemu.provider import QemuProvider
 from talking import pieces, python, shell
 
 pytestmark = pytest.mark.vm
@@ -110,7 +110,9 @@ async def test_a_full_disk_is_an_error_in_the_machine_and_a_quota_outside(qemu: 
     assert await qemu.files.write("upload", pieces(b"x" * 65536)) == 65536
 
 
-async def test_an_upload_larger_than_the_quota_leaves_nothing(qemu_provider: QemuProvider) -> None:
+async def test_an_upload_larger_than_the_quota_leaves_nothing(
+    qemu_provider: MachineProvider,
+) -> None:
     """Content without end is refused by the disk's size; no part of it stays."""
     machine = await qemu_provider.create(SandboxSpec())
     await shell(machine, "fallocate -l $(($(df --output=avail -B1 . | tail -1) - 8000000)) big")
@@ -154,7 +156,7 @@ async def test_root_cannot_kill_the_agent(qemu: Sandbox) -> None:
     ],
 )
 async def test_a_stolen_port_ends_its_own_machine_alone(
-    garbage: str, what: str, qemu_provider: QemuProvider
+    garbage: str, what: str, qemu_provider: MachineProvider
 ) -> None:
     """Root takes the agent's line and breaks the wire's rules: GuestViolation, and only there."""
     hostile = await qemu_provider.create(SandboxSpec())

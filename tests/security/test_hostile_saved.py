@@ -9,8 +9,8 @@ import pytest
 
 from forge.errors import MachineUnknown, SnapshotCorrupt, SnapshotError, SnapshotForeign
 from forge.sandbox.base import Limits, Sandbox, SandboxSpec
-from forge.sandbox.qemu.machine import QemuSandbox
-from forge.sandbox.qemu.provider import QemuProvider
+from forge.sandbox.machines.machine import Machine
+from forge.sandbox.machines.provider import MachineProvider
 from talking import pieces, python, shell
 
 pytestmark = pytest.mark.vm
@@ -53,9 +53,9 @@ def _short(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 4096)
 
 
-async def _paused(provider: QemuProvider) -> tuple[QemuSandbox, Path]:
+async def _paused(provider: MachineProvider) -> tuple[Machine, Path]:
     machine = await provider.create(SandboxSpec())
-    assert isinstance(machine, QemuSandbox)
+    assert isinstance(machine, Machine)
     await machine.files.write("file", pieces(b"kept"))
     await machine.pause()
     return machine, HOME / "machines" / machine.facts.id
@@ -64,7 +64,7 @@ async def _paused(provider: QemuProvider) -> tuple[QemuSandbox, Path]:
 @pytest.mark.parametrize("name", ["memory", "state", "data.img"])
 @pytest.mark.parametrize("attack", [_flip, _link, _open_to_all, _fifo, _short, Path.unlink])
 async def test_a_file_of_a_paused_machine_that_was_touched_is_refused(
-    name: str, attack: Callable[[Path], None], qemu_provider: QemuProvider
+    name: str, attack: Callable[[Path], None], qemu_provider: MachineProvider
 ) -> None:
     """A bit, a link, a FIFO, other rights, a shorter file or none: SnapshotCorrupt, and no QEMU."""
     machine, folder = await _paused(qemu_provider)
@@ -82,7 +82,9 @@ async def test_a_file_of_a_paused_machine_that_was_touched_is_refused(
     [b"", b"{}", b"\xff" * 100, b"[" * 100_000, b'{"shape": {}}', b"null"],
     ids=["empty", "nothing", "noise", "deep", "part", "null"],
 )
-async def test_a_manifest_that_is_none_is_refused(text: bytes, qemu_provider: QemuProvider) -> None:
+async def test_a_manifest_that_is_none_is_refused(
+    text: bytes, qemu_provider: MachineProvider
+) -> None:
     """Noise for a manifest is SnapshotCorrupt, to its owner and to everybody else."""
     machine, folder = await _paused(qemu_provider)
     (folder / "manifest.json").write_bytes(text)
@@ -104,7 +106,7 @@ async def test_a_manifest_that_is_none_is_refused(text: bytes, qemu_provider: Qe
     ],
 )
 async def test_what_another_host_or_version_saved_is_refused_with_its_reason(
-    key: str, words: str, qemu_provider: QemuProvider
+    key: str, words: str, qemu_provider: MachineProvider
 ) -> None:
     """SnapshotForeign names what differs, and what it is here."""
     machine, folder = await _paused(qemu_provider)
@@ -119,7 +121,7 @@ async def test_what_another_host_or_version_saved_is_refused_with_its_reason(
 
 @pytest.mark.parametrize("part", ["key", "agent", "root"])
 async def test_a_manifest_cannot_name_a_disk_outside_the_images(
-    part: str, qemu_provider: QemuProvider
+    part: str, qemu_provider: MachineProvider
 ) -> None:
     """A path for the image's name is a damaged manifest: no file of the host becomes a disk."""
     machine, folder = await _paused(qemu_provider)
@@ -132,7 +134,7 @@ async def test_a_manifest_cannot_name_a_disk_outside_the_images(
 
 
 async def test_a_link_for_a_machines_folder_opens_nothing(
-    qemu_provider: QemuProvider, tmp_path: Path
+    qemu_provider: MachineProvider, tmp_path: Path
 ) -> None:
     """A symlink of a machine's name is no machine, even one that leads to a whole machine."""
     machine, folder = await _paused(qemu_provider)
@@ -147,7 +149,7 @@ async def test_a_link_for_a_machines_folder_opens_nothing(
     await machine.stop()
 
 
-async def test_copies_see_their_own_variables_alone(qemu_provider: QemuProvider) -> None:
+async def test_copies_see_their_own_variables_alone(qemu_provider: MachineProvider) -> None:
     """What the original was given is not in the environment of a copy that was given others."""
     first = await qemu_provider.create(SandboxSpec(env={"SECRET": "the original's"}))
     copies = await first.fork(2, env={"OTHER": "a copy's"})
@@ -175,7 +177,7 @@ async def _drawn(machine: Sandbox) -> list[object]:
 
 
 async def test_a_hundred_copies_and_a_resumed_machine_repeat_no_luck(
-    qemu_provider: QemuProvider,
+    qemu_provider: MachineProvider,
 ) -> None:
     """No random value, id or name comes twice among 100 copies, or before and after a pause."""
     first = await qemu_provider.create(SandboxSpec(limits=Limits()))

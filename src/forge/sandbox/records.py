@@ -2,7 +2,7 @@
 
     <home>/machines/<id>/record.json    the owner and the VMM, each by pid *and* start time
     <home>/machines/<id>/lock           locked by the one process that has the machine
-    <home>/machines/<id>/manifest.json  there while it is paused: see `qemu.saved`
+    <home>/machines/<id>/manifest.json  there while it is paused: see `machines.saved`
 
 A pid alone may have been given to another process since; with the start time it cannot be mistaken.
 The reaper removes folders whose owner is dead, and kills their VMM if it still lives. A paused

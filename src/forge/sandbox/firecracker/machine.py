@@ -29,8 +29,8 @@ from forge.sandbox.firecracker.config import DATA, STATE, load_calls
 from forge.sandbox.firecracker.launch import Launched, launch, lay_out
 from forge.sandbox.firecracker.warm import Cold
 from forge.sandbox.lifecycle import State
+from forge.sandbox.machines.template import Template, copy_sparse
 from forge.sandbox.metrics import Metrics
-from forge.sandbox.qemu.template import Template, copy_sparse
 
 QEMU_CAN = "QEMU's machines can: choose them with FORGE_SANDBOX (docs/providers.md)."
 

@@ -47,8 +47,8 @@ from forge.sandbox.firecracker.machine import QEMU_CAN, Clone, FirecrackerSandbo
 from forge.sandbox.firecracker.warm import Cold, booted
 from forge.sandbox.images.store import Image
 from forge.sandbox.images.vmlinux import unpacked
-from forge.sandbox.qemu import template as saved
-from forge.sandbox.qemu.template import Template
+from forge.sandbox.machines import template as saved
+from forge.sandbox.machines.template import Template
 from forge.sandbox.vmm import find_program
 
 NAME = probing.NAME

@@ -1,5 +1,6 @@
-"""The QEMU provider: microVMs on KVM where it truly works, and under software emulation elsewhere.
+"""QEMU as an engine of machines: KVM where it truly works, software emulation elsewhere.
 
-`provider` is the door; `template` saves a warmed machine once, `machine` clones from it, `probe`
-finds the accelerator, `monitor` speaks QMP to one QEMU process, `argv` is pure.
+`provider` is the door and `engine` what `forge.sandbox.machines` asks. `running` starts and saves
+one QEMU, `making` makes templates, `probe` finds the accelerator, `monitor` speaks QMP; `argv` is
+pure.
 """

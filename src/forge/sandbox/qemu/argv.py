@@ -7,11 +7,9 @@ leaves out kernel, initrd and command line, because it is already booted (measur
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
+from forge.sandbox.machines.engine import Accelerator
 from forge.sandbox.qemu.slots import VolumeFds, slot_argv
-
-Accelerator = Literal["kvm", "tcg"]
 
 PROGRAM = "qemu-system-x86_64"
 

@@ -19,9 +19,9 @@ from forge.sandbox.agent.connection import AGENT_VERSION
 from forge.sandbox.agent.starting import start_and_wait
 from forge.sandbox.base import Limits
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu import template as saved_templates
+from forge.sandbox.machines import template as saved_templates
+from forge.sandbox.machines.template import Template
 from forge.sandbox.qemu.argv import PROGRAM, Boot, Descriptors, Shape, machine_argv
-from forge.sandbox.qemu.template import Template
 from forge.sandbox.qemu.warm import Cold, booted
 from forge.sandbox.vmm import find_program
 

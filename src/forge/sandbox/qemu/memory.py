@@ -13,10 +13,11 @@ ancestor.
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forge.sandbox.qemu.template import extents
+from forge.sandbox.machines.template import extents
+from forge.sandbox.machines.thread import Check
 
 PAGE = 4096
 _ENTRY = 8  # bytes of pagemap a page
@@ -25,8 +26,6 @@ _PIECE = 1024 * 1024  # larger writes are no faster, smaller ones are (measured:
 # The highest byte of an entry: present 0x80, swapped 0x40, a page of the file 0x20.
 _CHANGED = bytes(bool(top & 0xC0) and not top & 0x20 for top in range(256))
 _RUN = re.compile(b"\1+")
-
-Check = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

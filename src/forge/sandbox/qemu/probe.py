@@ -13,7 +13,8 @@ from forge.errors import HostUnfit, SandboxError
 from forge.sandbox import records, verdicts
 from forge.sandbox.base import Attempt, Probe
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu.argv import Accelerator, Shape
+from forge.sandbox.machines.engine import Accelerator
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.warm import Cold, booted
 
 ORDER: tuple[Accelerator, ...] = ("kvm", "tcg")

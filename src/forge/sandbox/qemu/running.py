@@ -1,51 +1,36 @@
 """A machine while it runs: its QEMU, its agent's line, the memory it started from; and saving it.
 
-`started` makes one from what was saved, `saved_to` writes what it is now into a folder. Both undo
-what they did where they fail. Whoever has a `Running` closes it.
+`started` makes one from what was saved, and undoes what it did where it fails. See
+`machines.engine.Running` for the contract.
 """
 
 import asyncio
 import contextlib
 import os
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from forge.errors import NoSpace, SandboxDied, SandboxError, TemplateError
 from forge.sandbox import records
 from forge.sandbox.agent.connection import Connection
-from forge.sandbox.base import Limits
 from forge.sandbox.cpu_share import Share, groups, make_group
-from forge.sandbox.images.store import Image
+from forge.sandbox.machines import saved
+from forge.sandbox.machines.engine import DATA, Clone
+from forge.sandbox.machines.template import copy_sparse
+from forge.sandbox.machines.thread import Check, in_thread
 from forge.sandbox.processes import cpu_seconds
-from forge.sandbox.qemu import memory, saved
-from forge.sandbox.qemu.argv import Accelerator, Shape
+from forge.sandbox.qemu import memory
+from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
 from forge.sandbox.qemu.slots import VolumeFds
-from forge.sandbox.qemu.template import copy_sparse
+from forge.sandbox.qemu.splice import splice
 from forge.sandbox.volumes import HeldVolume
 
-_T = TypeVar("_T")
-DATA = "data.img"
 
-
-@dataclass(frozen=True, slots=True)
-class Clone:
-    """What a machine starts from: saved files, and what they were saved with."""
-
-    accelerator: Accelerator
-    image: Image
-    limits: Limits
-    memory: Path
-    state: bytes
-    data: Path
-
-    @property
-    def shape(self) -> Shape:
-        """What it has in common with whatever it was saved from."""
-        return Shape(self.accelerator, self.limits.memory_mib, self.limits.cpus)
+def shape_of(clone: Clone) -> Shape:
+    """What a machine has in common with whatever it was saved from."""
+    return Shape(clone.accelerator, clone.limits.memory_mib, clone.limits.cpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +45,11 @@ class Running:
     share: Share
 
     @property
+    def pid(self) -> int:
+        """See `machines.engine.Running.pid`."""
+        return self.launched.vmm.pid
+
+    @property
     def cpu_seconds(self) -> float:
         """Processor time it has used, its VMM included.
 
@@ -67,6 +57,18 @@ class Running:
             OSError: it has ended.
         """
         return cpu_seconds(self.launched.vmm.pid)
+
+    async def go(self) -> None:
+        """See `machines.engine.Running.go`."""
+        await self.launched.monitor.go()
+
+    async def read(self) -> None:
+        """See `machines.engine.Running.read`."""
+        await self.agent.run()
+
+    async def save(self, into: Path, *, goes_on: bool) -> bytes:
+        """See `machines.engine.Running.save`."""
+        return await saved_to(self, into, goes_on=goes_on)
 
     async def limit(self, volumes: int) -> None:
         """Hold its disks to their pace; `volumes` is how many it has.
@@ -118,7 +120,7 @@ async def started(
             memory=clone.memory,
             data=folder / DATA,
             folder=folder,
-            shape=clone.shape,
+            shape=shape_of(clone),
             disk_mib=clone.limits.disk_mib,
             boot=False,
             volumes=tuple(VolumeFds(each.reading, each.writing) for each in volumes),
@@ -159,7 +161,7 @@ async def saved_to(running: Running, into: Path, *, goes_on: bool) -> bytes:
         target = os.open(into / "memory", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             async with running.agent.quieted(), _standing(running, goes_on=goes_on):
-                state = saved.splice(running.clone.state, await monitor.devices())
+                state = splice(running.clone.state, await monitor.devices())
                 runs = await in_thread(lambda check: _freeze(running, into, target, check))
                 if not goes_on and not own:
                     await in_thread(lambda check: memory.fill(running.base, target, runs, check))
@@ -193,7 +195,7 @@ async def _standing(running: Running, *, goes_on: bool) -> AsyncIterator[None]:
         await running.launched.monitor.go()
 
 
-def _freeze(running: Running, into: Path, target: int, check: memory.Check) -> list[memory.Run]:
+def _freeze(running: Running, into: Path, target: int, check: Check) -> list[memory.Run]:
     """Copy what the machine may change once it goes on: its own pages, and its disk."""
     os.ftruncate(target, os.fstat(running.base).st_size)
     runs = memory.overlay(running.launched.vmm.pid, running.base, target, check)
@@ -207,22 +209,3 @@ def _finish(into: Path, state: bytes) -> None:
     temporary = into / "state.tmp"
     temporary.write_bytes(state)
     temporary.replace(into / "state")
-
-
-async def in_thread(work: Callable[[memory.Check], _T]) -> _T:
-    """Do blocking work in a thread that ends soon after nobody waits for it any more."""
-    given_up = threading.Event()
-
-    def check() -> None:
-        if given_up.is_set():
-            raise saved.GivenUp
-
-    doing = asyncio.get_running_loop().run_in_executor(None, work, check)
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        given_up.set()
-        await asyncio.wait([doing])
-        if not doing.cancelled():
-            doing.exception()
-        raise

@@ -12,6 +12,8 @@ any filesystem.
 
 from dataclasses import dataclass
 
+from forge.sandbox.machines.holding import serial
+
 SLOTS = 4
 """How many volumes one machine can hold."""
 
@@ -22,11 +24,6 @@ class VolumeFds:
 
     reading: int
     writing: int | None
-
-
-def serial(slot: int) -> str:
-    """The serial by which the guest knows a slot's disk."""
-    return f"forge-vol{slot}"
 
 
 def slot_argv(volumes: tuple[VolumeFds, ...]) -> list[str]:

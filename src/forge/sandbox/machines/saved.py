@@ -15,11 +15,11 @@ Nothing in the folder is believed: it must be ours alone, its files plain files 
 manifest what it should be.
 """
 
+import hashlib
 import os
-import re
 import stat
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from forge.errors import SnapshotCorrupt, SnapshotForeign
 from forge.sandbox import records
 from forge.sandbox.base import Limits, OnTimeout
-from forge.sandbox.qemu.argv import Accelerator
-from forge.sandbox.qemu.template import digest
+from forge.sandbox.machines.engine import Accelerator
+from forge.sandbox.machines.template import digest
+from forge.sandbox.machines.thread import GivenUp
 from forge.sandbox.vmm import GID
 from forge.sandbox.volumes import VolumeMount
 
@@ -37,11 +38,11 @@ FORMAT = 1
 FILES = ("memory", "state", "data.img")
 MANIFEST = "manifest.json"
 _LARGEST_STATE = 16 * 1024 * 1024
-_SECTION = re.compile(rb"\x04[\x00-\xff]{4}([\x01-\xff])")
 
 _SHAPE_WORDS = {
     "format": "format of snapshots",
     "qemu": "QEMU",
+    "firecracker": "Firecracker",
     "argv": "shape of machine",
     "wire": "version of the wire",
     "agent": "version of the agent's verbs",
@@ -97,25 +98,9 @@ class Manifest(_Facts):
     files: Mapping[Literal["memory", "state", "data.img"], Stamp]
 
 
-def splice(former: bytes, devices: bytes) -> bytes:
-    """A state that QEMU loads, of the state a machine started from and its devices as they are now.
-
-    QEMU writes the devices of a running machine without what comes before them in a state: the
-    configuration, and the blocks of memory that are no RAM and never change. Those are the former
-    state's, up to the same first section of devices.
-
-    Raises:
-        ValueError: the two do not fit.
-    """
-    first = _SECTION.match(devices, 8)
-    if devices[:4] != b"QEVM" or first is None:
-        raise ValueError("QEMU's device state has another form")
-    header = devices[8 : first.end() + first[1][0] + 8]
-    before = former.find(header)
-    if before < 0:
-        raise ValueError("QEMU's device state does not begin as the former one")
-    # A state ends with a description for people, which QEMU looks for and may be empty.
-    return former[:before] + devices[8:] + b"\x06\0\0\0\2{}"
+def short(parts: Sequence[str]) -> str:
+    """A digest of some words that is short enough to be shown."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -149,10 +134,6 @@ def share(memory: Path) -> None:
     if os.geteuid() == 0:
         os.chown(memory, 0, GID)
         memory.chmod(0o660)
-
-
-class GivenUp(Exception):
-    """Nobody wants any more what was under way."""
 
 
 class Sealing:
@@ -215,7 +196,7 @@ def load(folder: Path, shape: Callable[[Manifest], Mapping[str, str]]) -> tuple[
 
     Raises:
         SnapshotCorrupt: it is not what was saved, or not ours.
-        SnapshotForeign: it was saved by another QEMU, host or version.
+        SnapshotForeign: it was saved by another VMM, host or version.
     """
     try:
         _ours(folder, stat.S_ISDIR)
@@ -260,9 +241,10 @@ def _ours(path: Path, kind: Callable[[int], bool]) -> None:
 
 
 def _same_shape(name: str, then: Mapping[str, str], now: Mapping[str, str]) -> None:
-    for key, words in _SHAPE_WORDS.items():
-        if then.get(key) != now[key]:
-            was, is_ = then.get(key, "unknown")[:120], now[key][:120]
+    for key, is_now in now.items():
+        if then.get(key) != is_now:
+            words = _SHAPE_WORDS.get(key, key)
+            was, is_ = then.get(key, "unknown")[:120], is_now[:120]
             raise SnapshotForeign(f"{name} was saved with another {words}: {was}; here: {is_}")
 
 

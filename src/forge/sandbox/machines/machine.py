@@ -1,8 +1,8 @@
-"""One machine under QEMU, from its first answer to its end. `sandbox.lifecycle` has its states.
+"""One machine, from its first answer to its end. `sandbox.lifecycle` has its states.
 
 Whatever changes the state goes through one task, `own`, and a queue: it starts the machine, pauses
 and resumes it, saves and copies it, one request at a time. Everybody else asks. However `own` ends,
-QEMU is killed, and the machine's folder removed unless it holds the machine, paused.
+its VMM is killed, and the machine's folder removed unless it holds the machine, paused.
 """
 
 import asyncio
@@ -34,17 +34,18 @@ from forge.sandbox.agent.ports import AgentPorts
 from forge.sandbox.agent.waking import WakingLine, paused
 from forge.sandbox.base import Sandbox, SandboxFacts, SandboxSpec, Snapshot
 from forge.sandbox.lifecycle import Request, State
-from forge.sandbox.qemu import saved
-from forge.sandbox.qemu.house import House
-from forge.sandbox.qemu.measuring import Measuring
-from forge.sandbox.qemu.requests import Requests
-from forge.sandbox.qemu.running import DATA, Clone, Running, in_thread, saved_to, started
+from forge.sandbox.machines import saved
+from forge.sandbox.machines.engine import DATA, Clone, Running
+from forge.sandbox.machines.house import House
+from forge.sandbox.machines.measuring import Measuring
+from forge.sandbox.machines.requests import Requests
+from forge.sandbox.machines.thread import GivenUp, in_thread
 
-_STOP_S = 30.0  # killing QEMU and removing its folder takes milliseconds, on a busy host seconds
+_STOP_S = 30.0  # killing a VMM and removing its folder takes milliseconds, on a busy host seconds
 
 
-class QemuSandbox:
-    """A machine under QEMU; see `forge.sandbox.base.Sandbox` for the contract.
+class Machine:
+    """A machine of this host; see `forge.sandbox.base.Sandbox` for the contract.
 
     Args:
         folder: its own, with a record; removed at its end.
@@ -97,7 +98,7 @@ class QemuSandbox:
     @property
     def pid(self) -> int:
         """The VMM's process id; 0 while there is none."""
-        return self._running.launched.vmm.pid if self._running else 0
+        return self._running.pid if self._running else 0
 
     # -- what anybody may ask ----------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class QemuSandbox:
             async with asyncio.timeout(_STOP_S):
                 await self.gone.wait()
         except TimeoutError as error:
-            raise SandboxUnresponsive("a machine's QEMU could not be killed") from error
+            raise SandboxUnresponsive("a machine's VMM could not be killed") from error
 
     async def _ask(self, request: Request, act: Callable[[], Awaitable[None]]) -> None:
         if self._end.is_set():
@@ -183,7 +184,7 @@ class QemuSandbox:
         await self._requests.ask(lambda: self._answer(request, act))
 
     async def _connected(self) -> Connection:
-        while self._running is None or self.state != "running":
+        while self._running is None or self.state != "running" or self._running.agent.ended:
             await self.resume()
         return self._running.agent
 
@@ -263,18 +264,15 @@ class QemuSandbox:
 
     async def _start(self) -> None:
         async with self._or_gone():
-            await self._wake(await self._started(), fresh=True)
-
-    async def _started(self) -> Running:
-        with self._house.volumes.held(self._spec, self.facts.id) as volumes:
-            return await started(self._clone, self._folder, self._over, volumes)
+            running = await self._house.start(self._clone, self._spec, self._folder, self._over)
+            await self._wake(running, fresh=True)
 
     async def _resume(self) -> None:
         self._move("resuming")
         self._sealing.give_up()
         try:
             self._clone = await in_thread(lambda _: self._house.load(self._folder))
-            running = await self._started()
+            running = await self._house.start(self._clone, self._spec, self._folder, self._over)
         except (SandboxDied, HostUnfit) as error:
             self._move("paused")
             if isinstance(error, NoSpace):
@@ -290,9 +288,13 @@ class QemuSandbox:
 
     async def _wake(self, running: Running, *, fresh: bool = False) -> None:
         """Let it run, and give it facts of its own before anybody uses it."""
+        try:
+            await running.go()
+        except BaseException:
+            await asyncio.shield(running.close())
+            raise
         self._running = running
-        self._tasks.create_task(running.agent.run())
-        await running.launched.monitor.go()
+        self._tasks.create_task(running.read())
         await self._give_facts(running.agent)
         if fresh:
             await self._house.volumes.mount(self._spec, running.agent)
@@ -312,13 +314,9 @@ class QemuSandbox:
         self._awake.clear()
         try:
             self._house.volumes.note(self._spec, self.facts.id)
-            state = await saved_to(running, self._folder, goes_on=False)
-            clone = replace(
-                self._clone,
-                state=state,
-                memory=self._folder / "memory",
-                data=self._folder / DATA,
-            )
+            state = await running.save(self._folder, goes_on=False)
+            memory, data = self._folder / "memory", self._folder / DATA
+            clone = replace(self._clone, state=state, memory=memory, data=data)
             try:
                 await asyncio.shield(self._put_down(running))
                 manifest = self._house.manifest(clone, self._spec, self._folder)
@@ -343,7 +341,7 @@ class QemuSandbox:
     async def _run_sealing(self, sealing: saved.Sealing) -> None:
         try:
             await asyncio.to_thread(sealing.run)
-        except (saved.GivenUp, FileNotFoundError):
+        except (GivenUp, FileNotFoundError):
             return  # it runs again, or is gone
         except OSError as error:
             self._house.notify(f"{self.facts.id} is paused but not durable: {error.strerror}")
@@ -357,7 +355,7 @@ class QemuSandbox:
         """Write what it is now into another folder; it goes on."""
         running = self._running
         assert running is not None
-        state = await saved_to(running, into, goes_on=True)
+        state = await running.save(into, goes_on=True)
         return replace(self._clone, state=state, memory=into / "memory", data=into / DATA)
 
     @contextlib.asynccontextmanager

@@ -10,8 +10,10 @@ import pytest
 from forge.errors import SnapshotCorrupt, SnapshotForeign
 from forge.sandbox import records
 from forge.sandbox.base import Limits
-from forge.sandbox.qemu import saved
-from forge.sandbox.qemu.saved import Manifest, Sealing, load, splice, write_manifest
+from forge.sandbox.machines import saved
+from forge.sandbox.machines.saved import Manifest, Sealing, load, write_manifest
+from forge.sandbox.machines.thread import GivenUp
+from forge.sandbox.qemu.splice import splice
 
 SHAPE = dict.fromkeys(saved._SHAPE_WORDS, "same")
 MIB = 1 << 20
@@ -162,11 +164,11 @@ def test_sealing_that_was_given_up_writes_nothing(folder: Path):
     sealing = Sealing(folder)
     sealing.give_up()
     before = (folder / "manifest.json").read_bytes()
-    with pytest.raises(saved.GivenUp):
+    with pytest.raises(GivenUp):
         sealing.run()
     assert (folder / "manifest.json").read_bytes() == before
     (folder / "manifest.json").unlink()
-    with pytest.raises(saved.GivenUp):
+    with pytest.raises(GivenUp):
         Sealing(folder).run()
     assert not (folder / "manifest.json").exists()
 

@@ -2,7 +2,7 @@
 
     <home>/volumes/<name>/paused/<machine>    `rw` or `ro`: a machine that had it when it was paused
 
-The lock on a volume's file ends with the QEMU that holds it, and a paused machine has none. So a
+The lock on a volume's file ends with the VMM that holds it, and a paused machine has none. So a
 machine leaves a note before it is paused, which counts as long as the machine's folder is there:
 what it will go on with must not change under it.
 """
@@ -18,8 +18,12 @@ from forge.sandbox import room
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.agent.volumes import AgentVolumes
 from forge.sandbox.base import Limits, Sandbox, SandboxSpec
-from forge.sandbox.qemu.slots import serial
 from forge.sandbox.volumes import HeldVolume, VolumeStore, check_mounts
+
+
+def serial(slot: int) -> str:
+    """The serial by which the guest knows a slot's disk."""
+    return f"forge-vol{slot}"
 
 
 class Holding:

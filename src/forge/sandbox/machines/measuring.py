@@ -1,4 +1,4 @@
-"""What one machine uses, measured on this host: `Sandbox.metrics` of a machine under QEMU."""
+"""What one machine uses, measured on this host: `Sandbox.metrics`."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -7,9 +7,9 @@ from pathlib import Path
 from forge.errors import SandboxDied, SandboxError
 from forge.sandbox.agent.connection import Connection
 from forge.sandbox.base import Limits
+from forge.sandbox.machines.engine import DATA, Running
 from forge.sandbox.metrics import CpuMeter, Metrics
 from forge.sandbox.processes import Memory, memory, occupied
-from forge.sandbox.qemu.running import DATA, Running
 
 
 class Measuring:
@@ -55,7 +55,7 @@ class Measuring:
         now = time.monotonic()
         try:
             if running is not None:
-                used, held = used + running.cpu_seconds, memory(running.launched.vmm.pid)
+                used, held = used + running.cpu_seconds, memory(running.pid)
                 sent, received = (
                     a + b for a, b in zip((sent, received), running.agent.traffic, strict=True)
                 )

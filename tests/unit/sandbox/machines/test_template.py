@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forge.errors import TemplateCorrupt, TemplateForeign
-from forge.sandbox.qemu import template
+from forge.sandbox.machines import template
 
 KEY = "0123456789abcdef"
 MIB = 1 << 20

@@ -8,7 +8,6 @@ was saved with, and is refused where anything of that is different here.
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -18,20 +17,14 @@ from pathlib import Path
 from forge.errors import ForgeError, InputRefused, NameUnknown, NoSpace, SnapshotForeign
 from forge.sandbox import records, verdicts
 from forge.sandbox.agent.connection import AGENT_VERSION
-from forge.sandbox.base import SandboxSpec, Snapshot
+from forge.sandbox.base import Limits, SandboxSpec, Snapshot
 from forge.sandbox.images.store import Image
-from forge.sandbox.qemu import saved
-from forge.sandbox.qemu.argv import Descriptors, Shape, machine_argv
-from forge.sandbox.qemu.running import DATA, Clone
+from forge.sandbox.machines import saved
+from forge.sandbox.machines.engine import DATA, Accelerator, Clone, Engine
 from forge_guest.wire import frames
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HALF_MADE = ".new-"
-
-
-def _shape(said: saved.Manifest) -> Shape:
-    limits = said.wish.limits
-    return Shape(said.accelerator, limits.memory_mib, limits.cpus)
 
 
 class Keeper:
@@ -40,36 +33,39 @@ class Keeper:
     Args:
         home: Forge's own folder.
         images: finds a template's image by name; raises NameUnknown or ImageMissing.
-        version: QEMU's.
+        engine: what it was saved with.
     """
 
-    def __init__(
-        self, home: Path, images: Callable[[str], Image], version: Callable[[], str]
-    ) -> None:
+    def __init__(self, home: Path, images: Callable[[str], Image], engine: Engine) -> None:
         self._snapshots = home / "snapshots"
         self._images = images
-        self._version = version
+        self._engine = engine
 
     # -- what fits -------------------------------------------------------------------------------
 
-    def shape(self, shape: Shape) -> dict[str, str]:
+    def shape(self, accelerator: Accelerator, limits: Limits) -> dict[str, str]:
         """What this host and program save a machine with."""
-        argv = machine_argv("", shape, Descriptors(0, 0, 0, 0, 0, 0, 0), None)
-        cpu = "\n".join(verdicts.host_cpu())
         return {
             "format": str(saved.FORMAT),
-            "qemu": self._version(),
-            "argv": hashlib.sha256("\n".join(argv).encode()).hexdigest()[:16],
+            **self._engine.shape(accelerator, limits),
             "wire": str(frames.VERSION),
             "agent": str(AGENT_VERSION),
-            "host": hashlib.sha256(cpu.encode()).hexdigest()[:16],
+            "host": saved.short(verdicts.host_cpu()),
         }
+
+    def glance(self, folder: Path) -> saved.Manifest | None:
+        """What a folder says it holds, unchecked but for its form; None where it holds nothing of
+        this VMM.
+        """
+        manifest = saved.glance(folder)
+        ours = manifest is not None and self._engine.name in manifest.shape
+        return manifest if ours else None
 
     def manifest(self, clone: Clone, spec: SandboxSpec, folder: Path) -> saved.Manifest:
         """What to say of files that were just saved."""
         image, limits = clone.image, clone.limits
         return saved.Manifest(
-            shape=self.shape(clone.shape),
+            shape=self.shape(clone.accelerator, limits),
             accelerator=clone.accelerator,
             image=saved.ImageFact(
                 name=image.name,
@@ -97,7 +93,9 @@ class Keeper:
         Raises:
             SnapshotCorrupt, SnapshotForeign: it cannot be used.
         """
-        manifest, state = saved.load(folder, lambda said: self.shape(_shape(said)))
+        manifest, state = saved.load(
+            folder, lambda said: self.shape(said.accelerator, said.wish.limits)
+        )
         wish = manifest.wish
         return Clone(
             accelerator=manifest.accelerator,
@@ -136,7 +134,7 @@ class Keeper:
         if not _NAME.fullmatch(name):
             return None
         folder = self._snapshots / name
-        return folder if saved.glance(folder) is not None else None
+        return folder if self.glance(folder) is not None else None
 
     def check_name(self, name: str) -> None:
         """Refuse a name that a snapshot cannot have.
@@ -205,7 +203,7 @@ class Keeper:
         """Every snapshot, sorted by name."""
         found = []
         for folder in sorted(self._snapshots.glob("*")):
-            manifest = saved.glance(folder)
+            manifest = self.glance(folder)
             if manifest is not None and _NAME.fullmatch(folder.name):
                 found.append(self._fact(folder.name, manifest.wish.template))
         return tuple(found)

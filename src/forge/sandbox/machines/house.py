@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
+from forge.errors import SandboxError
 from forge.sandbox.base import Sandbox, SandboxSpec, Snapshot
-from forge.sandbox.qemu import saved
-from forge.sandbox.qemu.holding import Holding
-from forge.sandbox.qemu.running import Clone
+from forge.sandbox.machines import saved
+from forge.sandbox.machines.engine import Clone, Running
+from forge.sandbox.machines.holding import Holding
 
 
 class House(Protocol):
@@ -18,6 +19,15 @@ class House(Protocol):
 
     def manifest(self, clone: Clone, spec: SandboxSpec, folder: Path) -> saved.Manifest:
         """What to say of files that were just saved."""
+
+    async def start(
+        self,
+        clone: Clone,
+        spec: SandboxSpec,
+        folder: Path,
+        on_broken: Callable[[SandboxError], None],
+    ) -> Running:
+        """See `engine.Engine.start`; with its volumes."""
 
     def load(self, folder: Path) -> Clone:
         """What was saved, checked; see `saved.load`. Runs in a thread."""
