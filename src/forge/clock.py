@@ -11,6 +11,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 
+def stamp(at: datetime) -> str:
+    """A time as it is stored, and hashed: ISO 8601 in UTC with microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 class Clock(Protocol):
     """A source of time and of waiting."""
 

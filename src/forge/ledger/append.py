@@ -14,11 +14,11 @@ from typing import Final
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forge.clock import Clock
+from forge.clock import Clock, stamp
 from forge.errors import ForgeError, LedgerUnwritable
 from forge.events import AnyEvent, Record, RunFinished, RunStarted
 from forge.ids import RunId
-from forge.ledger.chain import GENESIS, canonical, link, stamp
+from forge.ledger.chain import GENESIS, canonical, link
 from forge.store.database import Database
 from forge.store.tables import EVENTS, RUNS
 

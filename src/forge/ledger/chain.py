@@ -11,7 +11,6 @@ that nothing was cut off its end; `forge.ledger.read.verify` compares the end wi
 
 import hashlib
 import json
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import rfc8785
@@ -22,11 +21,6 @@ from forge.ids import RunId
 
 GENESIS = ""
 """The `prev` of a run's first record."""
-
-
-def stamp(at: datetime) -> str:
-    """A time as it is hashed and stored: ISO 8601 in UTC with microseconds."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class Canonical(NamedTuple):

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from sqlalchemy import Row, Select, select
 from sqlalchemy.exc import DBAPIError
 
+from forge.clock import stamp
 from forge.errors import LedgerCorrupt, RunNotFound
 from forge.events import EVENT, Record, RunFinished, RunStatus
 from forge.ids import RunId
-from forge.ledger.chain import GENESIS, link, stamp
+from forge.ledger.chain import GENESIS, link
 from forge.store.database import Database
 from forge.store.tables import EVENTS, RUNS
 

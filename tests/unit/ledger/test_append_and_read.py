@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from forge.clock import stamp
 from forge.errors import LedgerCorrupt, LedgerUnwritable, RunNotFound
 from forge.events import (
     Caps,
@@ -24,7 +25,7 @@ from forge.events import (
 )
 from forge.ids import RunId, new_run_id
 from forge.ledger.append import Appender, LedgerWriter
-from forge.ledger.chain import canonical, link, stamp
+from forge.ledger.chain import canonical, link
 from forge.ledger.read import LedgerReader
 from forge.store.database import Database
 from forge.testing.clock import FakeClock
