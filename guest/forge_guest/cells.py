@@ -13,6 +13,8 @@ from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
 DISPLAY = 3
 _GRACE_S = 2.0  # what code may take to unwind after an interrupt
 _MAX_TYPES = 32
+_MAX_ID = 128
+_CHANGES = ("new", "update", "clear")
 _LENGTH = struct.Struct(">I")
 _MIME = re.compile(r"[a-z0-9.+-]{1,60}/[a-zA-Z0-9.+-]{1,100}")
 
@@ -137,6 +139,11 @@ def _display(message: dict[str, Any]) -> bytes:
         known = mime in ("text/plain", "text/html") or _MIME.fullmatch(mime)
         if not known or not isinstance(text, str):
             raise ContextLost("it sent a display with a type that is none")
+    place, change = message.get("id", ""), message.get("change", "new")
+    if not isinstance(place, str) or len(place) > _MAX_ID or change not in _CHANGES:
+        raise ContextLost("it sent a display whose place is none")
     record = {"data": bundle, "main": message.get("main") is True}
+    if place or change != "new":
+        record |= {"id": place, "change": change}
     payload = json.dumps(record).encode()
     return _LENGTH.pack(len(payload)) + payload

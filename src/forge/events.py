@@ -189,12 +189,18 @@ class ToolOutput(Event):
 
 
 class ToolDisplayed(Event):
-    """A rich result: a Jupyter MIME bundle. Binary types are base64, JSON types are JSON text."""
+    """A rich result: a Jupyter MIME bundle. Binary types are base64, JSON types are JSON text.
+
+    `display_id` is the code's own name for it, or empty; with `update` it belongs in the place of
+    the last one that has this name.
+    """
 
     type: Literal["tool.displayed"] = "tool.displayed"
     step: int
     call_id: str
     data: dict[str, str]
+    display_id: str = ""
+    update: bool = False
 
 
 class ToolFinished(Event):

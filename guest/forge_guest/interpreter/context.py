@@ -5,8 +5,9 @@ The agent talks to it over a stream socket, each message four bytes of length an
     → {"run": code, "renew": {...} | null, "env": {...}}
                             renew: fresh random numbers first, and variables from here on;
                             env: variables for this cell alone
-    ← {"display": bundle, "main": bool}
-                            once per display; main: the value of the last expression. It waits for
+    ← {"display": bundle, "main": bool, "id": text, "change": "update" | "clear"}
+                            once per display; main: the value of the last expression. The last two
+                            where it has an id, or is not simply one more. It waits for
     → {"shown": 1}          so that displays stay in order with what is printed
     ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
 
@@ -37,7 +38,7 @@ from signal import SIGINT
 from signal import signal as set_handler
 from typing import Any, NoReturn
 
-from forge_guest.interpreter import display, luck
+from forge_guest.interpreter import display, luck, notebook
 
 UID = GID = 1000
 HOME = "/home/user"
@@ -88,7 +89,7 @@ class Agent:
             parts += data
         return bytes(parts)
 
-    def show(self, bundle: dict[str, str], main: bool) -> None:
+    def show(self, bundle: dict[str, str], main: bool, extra: dict[str, str]) -> None:
         """Send a display and wait until it is in its place. A forked child stays silent, and what
         a thread shows between cells is printed.
         """
@@ -96,12 +97,13 @@ class Agent:
             return
         with self._lock:
             if not self.busy:
-                print(bundle.get("text/plain", ""))  # noqa: T201 -- nobody is there to show it
+                if bundle:
+                    print(bundle["text/plain"])  # noqa: T201 -- nobody is there to show it
                 return
             sys.stdout.flush()
             sys.stderr.flush()
             with _patiently():
-                self.send({"display": bundle, "main": main})
+                self.send({"display": bundle, "main": main, **extra})
                 self.receive()
 
     def rest(self) -> None:
@@ -171,6 +173,7 @@ def main(control: int, stdout: int, stderr: int, *, folder: str, rehearse: bool)
         _rehearse()
     module = _fresh_main()
     display.install(agent.show, module.__dict__)
+    notebook.install()
     _serve(agent, module)
 
 

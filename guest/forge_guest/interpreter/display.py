@@ -6,6 +6,10 @@ would be too large is left out and named in the bundle's `text/plain`, never dro
 A Matplotlib figure is an image and, where its kind is known, the data that was drawn: a chart in
 the schema of the package `e2b-charts`. A Plotly figure is its JSON and a page that loads Plotly's
 own script by its version instead of carrying four megabytes of it.
+
+A display may have an id, by which a later one says that it replaces it; and code may say that what
+it has shown may go. Whoever shows displays decides what comes of either: nothing that was sent is
+taken back.
 """
 
 import base64
@@ -43,7 +47,12 @@ _METHODS = (
     ("_repr_json_", "application/json"),
 )
 
-Send = Callable[[dict[str, str], bool], None]
+Send = Callable[[dict[str, str], bool, dict[str, str]], None]
+"""Takes a bundle, whether it is the main result, and its `id` and `change` where it has them."""
+
+MAX_ID = 128
+"""Characters of a display's id."""
+
 _show: list[Send] = []
 
 
@@ -62,15 +71,63 @@ def install(send: Send, names: dict[str, Any]) -> None:
             base.BaseFigure.show = lambda figure, *_, **__: show(figure)
 
 
-def display(*values: Any) -> None:
-    """Show values in the conversation."""
+class DisplayHandle:
+    """A display that can be shown anew under its id."""
+
+    def __init__(self, display_id: str | None = None) -> None:
+        self.display_id = os.urandom(16).hex() if display_id is None else display_id
+
+    def display(self, value: Any, **options: Any) -> None:
+        """Show a value as one more display of this id."""
+        display(value, **options | {"display_id": self.display_id})
+
+    def update(self, value: Any, **options: Any) -> None:
+        """Show a value in the place of this display."""
+        update_display(value, **options | {"display_id": self.display_id})
+
+    def __repr__(self) -> str:
+        return f"<DisplayHandle display_id={self.display_id}>"
+
+
+def display(
+    *values: Any, display_id: Any = None, update: bool = False, raw: bool = False, **options: Any
+) -> DisplayHandle | None:
+    """Show values in the conversation, as IPython's function of this name does.
+
+    Args:
+        values: what to show; with `raw`, MIME bundles.
+        display_id: an id for them, or True for one that is made up. Returns a handle then.
+        update: they take the place of what was shown under this id.
+        raw: the values are bundles already.
+        options: of IPython's, `clear` says that what was shown may go; others change nothing.
+    """
+    if update and display_id is None:
+        raise TypeError("display_id is required where update is true")
+    handle = None
+    extra = {}
+    if display_id is not None and display_id is not False:
+        handle = DisplayHandle(None if display_id is True else str(display_id)[:MAX_ID])
+        extra = {"id": handle.display_id} | ({"change": "update"} if update else {})
+    if options.get("clear"):
+        clear_output()
     for value in values:
-        show(value)
+        _show[0](clip(_texts(value) if raw else bundle(value)), False, extra)
+    return handle
+
+
+def update_display(value: Any, *, display_id: str, **options: Any) -> None:
+    """Show a value in the place of what was shown under an id."""
+    display(value, display_id=display_id, update=True, **options)
+
+
+def clear_output(wait: bool = False) -> None:  # noqa: ARG001 -- IPython's own argument
+    """Say that what this cell has shown so far may go. It is said at once, `wait` or not."""
+    _show[0]({}, False, {"change": "clear"})
 
 
 def show(value: Any, *, main: bool = False) -> None:
     """Show one value; `main` is the value of a cell's last expression."""
-    _show[0](clip(bundle(value)), main)
+    _show[0](clip(bundle(value)), main, {})
 
 
 def show_figures() -> None:
@@ -98,8 +155,12 @@ def bundle(value: Any) -> dict[str, str]:
     if isinstance(whole, tuple):
         whole = whole[0]
     if isinstance(whole, dict):
-        return data | {str(mime): _text(content) for mime, content in whole.items()}
+        return data | _texts(whole)
     return data | _own_reprs(value) | _data_of(value, kind)
+
+
+def _texts(whole: dict[Any, Any]) -> dict[str, str]:
+    return {str(mime): _text(content) for mime, content in whole.items()}
 
 
 def _own_reprs(value: Any) -> dict[str, str]:

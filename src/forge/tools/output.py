@@ -115,7 +115,7 @@ class CallOutput:
     async def sink(self, item: Printed | Display) -> None:
         """Take live output of a machine."""
         if isinstance(item, Display):
-            await self._display(item.data)
+            await self._display(item)
         else:
             await self._take(item.stream, self._decoders[item.stream].decode(item.data))
 
@@ -140,13 +140,22 @@ class CallOutput:
             await self._gathered.add(stream, text[: self._left])
             await self._count(len(text))
 
-    async def _display(self, data: MimeBundle) -> None:
+    async def _display(self, shown: Display) -> None:
+        data = shown.data
         for line in shown_of(data):
             await self.note(line)
         size = sum(len(kind) + len(value) for kind, value in data.items())
         if 0 < size <= self._left:
             await self._gathered.flush()
-            await self._emit(ToolDisplayed(step=self._step, call_id=self._call_id, data=data))
+            await self._emit(
+                ToolDisplayed(
+                    step=self._step,
+                    call_id=self._call_id,
+                    data=data,
+                    display_id=shown.id,
+                    update=shown.change == "update",
+                )
+            )
         if self._left > 0:
             await self._count(size)
 

@@ -76,6 +76,18 @@ async def test_streams_and_displays_keep_their_order():
     assert output.text == "ab\nDc"
 
 
+async def test_an_updated_display_is_kept_as_one():
+    """A later display says whose place it takes; that output may go changes nothing kept."""
+    seen = Seen()
+    async with output_to(seen) as output:
+        await output.sink(Display({"text/plain": "1 of 2"}, id="bar"))
+        await output.sink(Display({}, change="clear"))
+        await output.sink(Display({"text/plain": "2 of 2"}, id="bar", change="update"))
+    kept = [each for each in seen if isinstance(each, ToolDisplayed)]
+    assert [(each.display_id, each.update) for each in kept] == [("bar", False), ("bar", True)]
+    assert output.text == "1 of 2\n2 of 2"
+
+
 async def test_output_without_end_is_kept_up_to_the_limit_with_one_mark():
     """After the limit one mark follows and nothing more; the model still sees the true end."""
     seen = Seen()

@@ -23,7 +23,7 @@ from forge.errors import (
 from forge.sandbox.code import CodeError, CodeResult, CodeStatus, ContextInfo, Language
 from forge.sandbox.commands import ExecResult, ProcessInfo, User
 from forge.sandbox.metrics import Claims
-from forge.sandbox.output import Display, MimeBundle
+from forge.sandbox.output import Display, DisplayChange, MimeBundle
 from forge.sandbox.ports import MAX_PORT, ListeningPort
 from forge_guest.wire.channel import StreamReset
 
@@ -47,6 +47,8 @@ _REFUSALS: dict[str, type[ForgeError]] = {
 }
 _LANGUAGES = ("python", "javascript")
 _MAX_FOLDER = 512
+_MAX_DISPLAY_ID = 128
+_CHANGES = ("new", "update", "clear")
 _STATUSES = ("ok", "error", "timeout", "crashed")
 
 
@@ -255,7 +257,10 @@ def _display(value: dict[str, Any]) -> Display:
     for mime, text in bundle.items():
         if not _MIME.fullmatch(mime) or not isinstance(text, str):
             raise Malformed("a display with a MIME type that is none")
-    return Display(cast("MimeBundle", bundle), main)
+    name, change = value.get("id", ""), value.get("change", "new")
+    if not isinstance(name, str) or len(name) > _MAX_DISPLAY_ID or change not in _CHANGES:
+        raise Malformed("a display whose place is none")
+    return Display(cast("MimeBundle", bundle), main, name, cast("DisplayChange", change))
 
 
 def parsed(data: bytes) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from forge.sandbox.base import Sandbox
-from forge.sandbox.output import Display
-from forge.testing.sandbox_conformance.watching import Check, cell
+from forge.sandbox.output import Display, Output
+from forge.testing.sandbox_conformance.watching import Check, cell, write
 
 _CHART = "application/vnd.forge.chart+json"
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -111,6 +111,107 @@ async def what_is_too_large_is_named(sandbox: Sandbox) -> None:
     assert bundle["text/plain"].startswith("R\n… [clipped: text/html")
 
 
+async def what_notebooks_import_shows_what_it_holds(sandbox: Sandbox) -> None:
+    """`IPython.display` is there without IPython, and libraries find no shell of IPython."""
+    code = """\
+import importlib.util, IPython
+from IPython.core.display import HTML as same
+from IPython.display import HTML, JSON, SVG, Code, Image, Latex, Markdown, Math, Pretty, display
+assert same is HTML and IPython.get_ipython() is None
+assert importlib.util.find_spec('IPython.lib') is None
+png = bytes.fromhex('89504e470d0a1a0a')
+open('dot.gif', 'wb').write(b'GIF89a')
+display(HTML('<b>1</b>'), Markdown('*2*'), JSON({'3': [4]}), Image(png), Image('dot.gif'))
+display(Image(url='https://x.example/"y"', width=5), SVG('<svg/>'), Latex('$x$'), Math('y'))
+display(Code('a<b'))
+display({'text/html': '<i>raw</i>'}, raw=True)
+Pretty('plain')
+"""
+    result, seen = await cell(sandbox, code)
+    assert result.status == "ok", result
+    expected = [
+        ("text/html", "<b>1</b>"),
+        ("text/markdown", "*2*"),
+        ("application/json", '{"3": [4]}'),
+        ("image/png", "iVBORw0KGgo="),
+        ("image/gif", "R0lGODlh"),
+        ("text/html", '<img src="https://x.example/&quot;y&quot;" width="5"/>'),
+        ("image/svg+xml", "<svg/>"),
+        ("text/latex", "$x$"),
+        ("text/latex", "$\\displaystyle y$"),
+        ("text/html", "<pre><code>a&lt;b</code></pre>"),
+        ("text/html", "<i>raw</i>"),
+        ("text/plain", "plain"),
+    ]
+    assert [bundle[mime] for bundle, (mime, _) in zip(seen.displays, expected, strict=True)] == [
+        content for _, content in expected
+    ]
+
+
+async def displays_have_ids_and_are_updated_in_order(sandbox: Sandbox) -> None:
+    """What is printed, shown, updated and cleared arrives in the order in which the code did it."""
+    code = """\
+from IPython.display import clear_output, display, update_display
+first = display('a', display_id='me')
+print('one')
+update_display('b', display_id='me')
+print('two')
+first.update('c')
+clear_output(wait=True)
+print('three')
+made = display('d', display_id=True)
+made.update('e')
+assert len(made.display_id) == 32 and display('f') is None
+"""
+    result, seen = await cell(sandbox, code)
+    assert result.status == "ok", result
+    told = [
+        item.data.decode().strip()
+        if isinstance(item, Output)
+        else (item.change, item.id, item.data.get("text/plain"))
+        for item in seen.items
+    ]
+    name = seen.items[-2].id if isinstance(seen.items[-2], Display) else ""
+    assert told == [
+        ("new", "me", "'a'"),
+        "one",
+        ("update", "me", "'b'"),
+        "two",
+        ("update", "me", "'c'"),
+        ("clear", "", None),
+        "three",
+        ("new", name, "'d'"),
+        ("update", name, "'e'"),
+        ("new", "", "'f'"),
+    ]
+
+
+async def an_id_of_any_size_harms_nothing(sandbox: Sandbox) -> None:
+    """An id is cut to what a host takes; what no id can be is the code's own error."""
+    code = "from IPython.display import display\n"
+    result, seen = await cell(sandbox, f"{code}display(1, display_id='\\ud800é' * 100_000);")
+    assert (result.status, [len(each.id) for each in _shown(seen.items)]) == ("ok", [128])
+    result, _ = await cell(sandbox, f"{code}display(1, update=True)")
+    assert result.error is not None
+    assert result.error.name == "TypeError"
+
+
+async def an_ipython_of_the_templates_own_shows_through_the_machine(sandbox: Sandbox) -> None:
+    """Where IPython is installed its classes are used, and its `display` does not merely print."""
+    await write(sandbox, "IPython/__init__.py", b"own = True")
+    await write(sandbox, "IPython/core/__init__.py")
+    calls = b"def display(*values): print(*values)\ndef clear_output(): pass\nkept = 7\n"
+    await write(sandbox, "IPython/core/display_functions.py", calls)
+    await write(sandbox, "IPython/display.py", b"from IPython.core.display_functions import *")
+    code = "from IPython.display import display, kept\nfrom IPython import own\ndisplay(kept)"
+    result, seen = await cell(sandbox, code)
+    assert (result.status, seen.stdout, seen.plain) == ("ok", b"", ["7"]), result
+
+
+def _shown(items: list[Output | Display]) -> list[Display]:
+    return [item for item in items if isinstance(item, Display)]
+
+
 CHECKS: tuple[Check, ...] = (
     a_table_is_shown_as_text_html_and_data,
     a_plot_is_shown_as_an_image,
@@ -120,4 +221,8 @@ CHECKS: tuple[Check, ...] = (
     a_plotly_figure_is_data_and_a_small_page,
     objects_are_shown_as_they_say,
     what_is_too_large_is_named,
+    what_notebooks_import_shows_what_it_holds,
+    displays_have_ids_and_are_updated_in_order,
+    an_id_of_any_size_harms_nothing,
+    an_ipython_of_the_templates_own_shows_through_the_machine,
 )

@@ -128,6 +128,17 @@ def test_displays_survive_any_cutting(shown, cuts):
     assert received == [Display(bundle) for bundle in shown]
 
 
+@pytest.mark.parametrize(
+    "extra", [{"id": "x" * 129}, {"id": 7}, {"id": None}, {"change": "remove"}, {"change": None}]
+)
+def test_a_display_in_no_known_place_is_refused(extra):
+    """Its id is short text and its change a known one, or the machine lies."""
+    told = {"data": {}, "main": False}
+    assert answers.Records().feed(record(told | {"id": "x" * 128, "change": "update"}))
+    with pytest.raises(Malformed, match="place"):
+        answers.Records().feed(record(told | extra))
+
+
 @given(st.lists(st.binary(max_size=200) | anything.map(record), max_size=4))
 def test_any_bytes_on_the_display_lane_are_bundles_or_malformed(pieces):
     """A bundle maps MIME types to text; everything else is refused."""
