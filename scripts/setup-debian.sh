@@ -7,9 +7,10 @@ set -eu
 
 UV_VERSION=0.13.9
 
-# openssh-server is for the tests, which start an sshd of their own; see mask_sshd.
+# openssh-server and postgresql are for the tests, which start their own; see mask_sshd and
+# keep_postgresql_empty.
 PACKAGES="buildah busybox-static ca-certificates e2fsprogs git mmdebstrap openssh-client \
-openssh-server python3 python3-venv qemu-system-x86 shellcheck skopeo squashfs-tools uidmap util-linux"
+openssh-server postgresql python3 python3-venv qemu-system-x86 shellcheck skopeo squashfs-tools uidmap util-linux"
 
 DRY_RUN=""
 [ "${1:-}" != --dry-run ] || DRY_RUN=yes
@@ -22,6 +23,7 @@ elsewhere() {
     say "this is not Debian or a relative of it with apt. Install, with its own tools:"
     say "  QEMU (qemu-system-x86_64), mmdebstrap, apt, squashfs-tools 4.5 or later, e2fsprogs 1.47 or"
     say "  later, newuidmap (uidmap or shadow-utils), util-linux, git, CA certificates, skopeo, buildah,"
+    say "  PostgreSQL's server programs (for the tests),"
     say "  Python 3.11 or later with venv, and uv."
     exit 3
 }
@@ -53,6 +55,7 @@ install_packages() {
         return
     fi
     case "$missing" in *openssh-server*) mask_sshd ;; esac
+    case "$missing" in *postgresql*) keep_postgresql_empty ;; esac
     say "installing Debian packages:$missing"
     # shellcheck disable=SC2086  # a list of words, on purpose
     $become_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
@@ -69,6 +72,16 @@ mask_sshd() {
     for unit in ssh.service ssh.socket; do
         [ -e "/etc/systemd/system/$unit" ] || $become_root ln -s /dev/null "/etc/systemd/system/$unit"
     done
+}
+
+# Debian also makes and starts a database server as it installs the programs, which its own
+# configuration can forbid.
+keep_postgresql_empty() {
+    folder=/etc/postgresql-common/createcluster.d
+    [ ! -e /etc/postgresql-common ] || return 0
+    say "asking Debian for PostgreSQL's programs without a server (undo: remove $folder/forge.conf)"
+    $become_root mkdir -p "$folder"
+    echo 'create_main_cluster = false' | $become_root tee "$folder/forge.conf" > /dev/null
 }
 
 install_uv() {

@@ -1,6 +1,15 @@
-"""Real machines for the tests that need them (marker `vm`): made in each test's own event loop."""
+"""Real databases and real machines for the tests that need them.
 
-from collections.abc import AsyncIterator
+Databases: `database` is an open one with empty tables, and a test that takes it runs twice, on
+SQLite and on PostgreSQL. `database_place` is where such a one is that a test opens itself, and at
+`empty_place` there is none yet. Machines (marker `vm`) are made in each test's own event loop.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,9 +21,75 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.machines.provider import MachineProvider
 from forge.sandbox.qemu.provider import open_provider
 from forge.sandbox.volumes import VolumeStore
+from forge.store.base import Dialect
+from forge.store.database import Database
+from forge.testing.postgres import Cluster, cluster
 
 FORGE_HOME = Path.home() / ".local/share/forge"
 """Where `forge image build` keeps the image, unless told otherwise."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server for all tests; those that need it are skipped where there is none."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(cluster())
+        except ProgramMissing as error:
+            pytest.skip(f"{error.message} {error.hint}")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with Forge's tables, to be copied: making them takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "forge.db"
+
+    async def migrated() -> None:
+        async with Database.open(path):
+            return
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, migrated()).result()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    """Each kind of database in turn."""
+    kind: Dialect = request.param
+    return kind
+
+
+@pytest.fixture
+def database_place(
+    dialect: Dialect, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Path | str]:
+    """Where a fresh database with Forge's tables is, for `Database.open`."""
+    if dialect == "postgresql":
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+    else:
+        yield shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "forge.db")
+
+
+@pytest.fixture
+def empty_place(
+    dialect: Dialect, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Path | str]:
+    """Where a database may be made, for `Database.open`."""
+    if dialect == "postgresql":
+        with request.getfixturevalue("postgres").database(empty=True) as url:
+            yield url
+    else:
+        yield tmp_path / "forge.db"
+
+
+@pytest.fixture
+async def database(database_place: Path | str) -> AsyncIterator[Database]:
+    """A fresh database, open; on SQLite and on PostgreSQL."""
+    async with Database.open(database_place) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

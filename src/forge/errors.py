@@ -24,7 +24,10 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── NoAccelerator
     │   ├── NoSpace
     │   ├── WorkerUnreachable
-    │   └── WorkerForeign
+    │   ├── WorkerForeign
+    │   ├── DatabaseUnreachable
+    │   ├── DatabaseRefused
+    │   └── DatabaseBusy
     ├── ImageError
     │   ├── ImageMissing
     │   └── ImageBuildFailed

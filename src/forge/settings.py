@@ -89,6 +89,13 @@ class Settings(BaseSettings):
         "Empty: `$XDG_DATA_HOME/forge`, or `~/.local/share/forge`.",
         default_factory=_default_home,
     )
+    database_url: SecretStr = _setting(
+        "FORGE_DATABASE_URL",
+        "The PostgreSQL database to keep the ledger and all else in, as "
+        "`postgresql://user:password@host:5432/name`; never shown.",
+        "Empty: SQLite, in the file `forge.db` of `FORGE_HOME`.",
+        default=SecretStr(""),
+    )
     model: str = _setting(
         "FORGE_MODEL",
         "The model to ask, as `provider:model`, a provider alone for its default model, or `auto`.",
@@ -288,7 +295,13 @@ def environment_of_children() -> dict[str, str]:
     """What a program that Forge starts is given of the environment. Keys are none of its business;
     and a worker that this very computer is must not look for one in its turn.
     """
-    own = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "FORGE_SANDBOX", "FORGE_WORKER"}
+    own = {
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "FORGE_DATABASE_URL",
+        "FORGE_SANDBOX",
+        "FORGE_WORKER",
+    }
     return {name: value for name, value in os.environ.items() if name not in own}
 
 

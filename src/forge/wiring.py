@@ -208,7 +208,7 @@ async def open_forge(
         model = make_model(settings, choice)
         stack.push_async_callback(model.close)
         _make_home(settings.home)
-        database = await stack.enter_async_context(Database.open(settings.home / "forge.db"))
+        database = await stack.enter_async_context(Database.open(_place(settings)))
         machines = await stack.enter_async_context(open_machines(settings, notify))
         blobs = BlobStore(settings.home / "blobs")
         driver = RunDriver(
@@ -281,6 +281,11 @@ def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
         f"{choice.name} needs a key, and {name} is not set.",
         hint=f"Set {name}, or choose another model with --model (`--model offline` needs no key).",
     )
+
+
+def _place(settings: Settings) -> Path | str:
+    """Where the database is."""
+    return settings.database_url.get_secret_value() or settings.home / "forge.db"
 
 
 def _make_home(home: Path) -> None:

@@ -56,3 +56,32 @@ class WorkerForeign(HostUnfit):
 
     code: ClassVar[str] = "worker_foreign"
     default_hint: ClassVar[str] = "Install the same release of Forge on both computers."
+
+
+class DatabaseUnreachable(HostUnfit):
+    """The database's server does not answer, or the connection to it was lost."""
+
+    code: ClassVar[str] = "database_unreachable"
+    retry: ClassVar[bool] = True
+    outcome_known: ClassVar[bool] = False
+    default_hint: ClassVar[str] = (
+        "See to it that the server of FORGE_DATABASE_URL runs and can be reached from here."
+    )
+
+
+class DatabaseRefused(HostUnfit):
+    """The database's server does not let us in, or not do what Forge needs to."""
+
+    code: ClassVar[str] = "database_refused"
+    default_hint: ClassVar[str] = (
+        "Check the user, password and database of FORGE_DATABASE_URL; the user must own the "
+        "database, or be granted CREATE on its schema."
+    )
+
+
+class DatabaseBusy(HostUnfit):
+    """Someone else kept the database locked for too long; nothing was changed."""
+
+    code: ClassVar[str] = "database_busy"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Try again in a moment."

@@ -118,6 +118,12 @@ class Appender:
         return tuple(records), rows
 
 
+def _title(prompt: str) -> str:
+    """The beginning of a prompt on one line, without what a database cannot keep as text."""
+    line = " ".join(prompt.split())[:TITLE_LENGTH]
+    return line.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 class LedgerWriter:
     """Where appenders come from."""
 
@@ -139,7 +145,7 @@ class LedgerWriter:
             "created_at": stamp(self._clock.now()),
             "owner": owner,
             "model": started.model,
-            "title": " ".join(started.prompt.split())[:TITLE_LENGTH],
+            "title": _title(started.prompt),
             "status": RUNNING,
         }
         records = await appender._write((started,), row)  # noqa: SLF001 - its own maker

@@ -1,13 +1,13 @@
 """Bringing a database to the newest shape, at open, safely with others opening at once.
 
-The caller holds the write lock (`BEGIN IMMEDIATE`), so of several openers one migrates and the
-rest find it done. Alembic is imported only when there is something to do: it takes longer to load
-than everything else about opening.
+The caller holds a lock that no other opener gets (SQLite's write lock, an advisory lock of
+PostgreSQL), so of several openers one migrates and the rest find it done. Alembic is imported only
+when there is something to do: it takes longer to load than everything else about opening.
 """
 
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from forge.errors import LedgerError
 
@@ -19,10 +19,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def revision_of(connection: Connection) -> str | None:
     """The revision the database is at; None for a fresh one."""
-    known = connection.execute(
-        text("SELECT 1 FROM sqlite_master WHERE type='table' AND name='alembic_version'")
-    ).first()
-    if known is None:
+    if not inspect(connection).has_table("alembic_version"):
         return None
     row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
     return None if row is None else str(row[0])

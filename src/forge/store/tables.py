@@ -7,6 +7,7 @@ that every query can be held to its owner.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -198,7 +199,7 @@ FILES = Table(
     Column("name", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("sha256", String, nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     Column("media_type", String, nullable=False),  # as its bytes say, not its name
     Column("created_at", String, nullable=False),
     Index("files_by_user", "user_id", "id"),

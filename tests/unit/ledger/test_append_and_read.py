@@ -1,7 +1,6 @@
 """What is appended is durable, numbered, chained, and comes back equal or not at all."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,6 @@ STARTED = RunStarted(prompt="add  1\nand 2", model="offline:echo", template="bas
 FINISHED = RunFinished(status="done", answer="3", totals=Totals(wall_s=1.5))
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database.open(tmp_path / "forge.db") as database:
-        yield database
-
-
 async def begun(database: Database) -> tuple[RunId, Appender]:
     clock = FakeClock()
     run_id = new_run_id(clock.now())
@@ -50,8 +43,9 @@ async def begun(database: Database) -> tuple[RunId, Appender]:
 async def tampered(database: Database, statement: str, **values: Any) -> None:
     """Change rows as someone with the file in hand could: without the triggers."""
     async with database.writing() as connection:
+        where = "" if database.dialect == "sqlite" else " ON events"
         for verb in ("update", "delete"):
-            await connection.execute(text(f"DROP TRIGGER IF EXISTS events_no_{verb}"))
+            await connection.execute(text(f"DROP TRIGGER IF EXISTS events_no_{verb}{where}"))
         await connection.execute(text(statement), values)
 
 
@@ -137,14 +131,25 @@ async def test_text_that_utf8_cannot_hold_is_replaced_in_what_is_shown_too(datab
     assert (await LedgerReader(database).records(run_id))[-1] == shown
 
 
-async def test_a_ledger_that_cannot_be_written_says_so(tmp_path: Path):
+async def test_a_ledger_that_cannot_be_written_says_so(database: Database):
     """A closed or broken database gives LedgerUnwritable, whatever the driver raised."""
-    async with Database.open(tmp_path / "forge.db") as database:
-        _, appender = await begun(database)
-        async with database.writing() as connection:
-            await connection.execute(text("DROP TABLE events"))
-        with pytest.raises(LedgerUnwritable):
-            await appender.append(Notice(text="x"))
+    _, appender = await begun(database)
+    async with database.writing() as connection:
+        await connection.execute(text("DROP TABLE events"))
+    with pytest.raises(LedgerUnwritable):
+        await appender.append(Notice(text="x"))
+
+
+async def test_a_prompt_that_no_text_column_can_hold_is_kept_in_the_ledger_whole(
+    database: Database,
+):
+    """NUL, which PostgreSQL's text refuses, is in the event as it was, and not in the title."""
+    clock = FakeClock()
+    run_id, started = new_run_id(clock.now()), STARTED.model_copy(update={"prompt": "a\0b"})
+    await LedgerWriter(database, clock).begin(run_id, "owner", started)
+    reader = LedgerReader(database)
+    assert (await reader.records(run_id))[0].event == started
+    assert (await reader.find(run_id)).title == "a\ufffdb"
 
 
 async def test_a_prefix_that_is_not_ambiguous_finds_its_run(database: Database):
@@ -187,7 +192,6 @@ async def test_runs_are_listed_newest_first_and_in_pages(database: Database):
     [
         "UPDATE events SET body = replace(body, 'b', 'c') WHERE seq = 3",
         "UPDATE events SET body = body || ' ' WHERE seq = 3",
-        "UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3",
         "UPDATE events SET at = replace(at, '2030', '2031') WHERE seq = 3",
         "UPDATE events SET type = 'tool.output' WHERE seq = 3",
         "UPDATE events SET hash = prev WHERE seq = 3",
@@ -208,6 +212,16 @@ async def test_whatever_is_changed_the_check_finds(database: Database, statement
     await tampered(database, statement)
     with pytest.raises(LedgerCorrupt, match=run_id):
         await LedgerReader(database).verify(run_id)
+
+
+async def test_text_that_is_none_is_found(tmp_path: Path):
+    """Bytes that are no UTF-8, which only SQLite would store as text, are named corrupt."""
+    async with Database.open(tmp_path / "forge.db") as database:
+        run_id, appender = await begun(database)
+        await appender.append(Notice(text="a"), Notice(text="b"))
+        await tampered(database, "UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3")
+        with pytest.raises(LedgerCorrupt, match=run_id):
+            await LedgerReader(database).verify(run_id)
 
 
 async def test_a_record_of_a_newer_forge_is_named_not_guessed(database: Database):
@@ -237,36 +251,37 @@ async def test_a_record_of_a_newer_forge_is_named_not_guessed(database: Database
     bit=st.integers(0, 6),
 )
 async def test_append_and_read_are_inverse_and_no_byte_changes_unseen(
-    tmp_path_factory: pytest.TempPathFactory,
+    database: Database,
     texts: list[str],
     number: float,
     position: int,
     bit: int,
 ):
     """What is read equals what was appended; a flipped bit in a stored body is always found."""
-    path = tmp_path_factory.mktemp("ledger") / "forge.db"
-    async with Database.open(path) as database:
-        run_id, appender = await begun(database)
-        events = [ModelText(step=1, text=words) for words in texts]
-        last = FINISHED.model_copy(update={"totals": Totals(wall_s=number)})
-        appended = await appender.append(*events, last)
-        reader = LedgerReader(database)
-        records = await reader.records(run_id)
-        assert records[1:] == appended
-        assert await reader.verify(run_id) == len(texts) + 2
+    run_id, appender = await begun(database)
+    events = [ModelText(step=1, text=words) for words in texts]
+    last = FINISHED.model_copy(update={"totals": Totals(wall_s=number)})
+    appended = await appender.append(*events, last)
+    reader = LedgerReader(database)
+    records = await reader.records(run_id)
+    assert records[1:] == appended
+    assert await reader.verify(run_id) == len(texts) + 2
 
-        victim = records[position % len(records)]
-        stored = canonical(victim.event).text.encode()
-        place = position % len(stored)
-        changed = stored[:place] + bytes([stored[place] ^ (1 << bit)]) + stored[place + 1 :]
-        await tampered(
-            database,
-            "UPDATE events SET body = CAST(:body AS TEXT) WHERE seq = :seq",
-            body=changed,
-            seq=victim.seq,
-        )
-        with pytest.raises(LedgerCorrupt):
-            await reader.verify(run_id)
+    victim = records[position % len(records)]
+    stored = canonical(victim.event).text.encode()
+    place = position % len(stored)
+    changed = stored[:place] + bytes([stored[place] ^ (1 << bit)]) + stored[place + 1 :]
+    # PostgreSQL holds no text that is none, so there the change is what remains of it.
+    body = changed if database.dialect == "sqlite" else changed.decode("utf-8", "replace")
+    await tampered(
+        database,
+        "UPDATE events SET body = CAST(:body AS TEXT) WHERE run_id = :run_id AND seq = :seq",
+        body=body.replace("\0", "") if isinstance(body, str) else body,
+        run_id=run_id,
+        seq=victim.seq,
+    )
+    with pytest.raises(LedgerCorrupt):
+        await reader.verify(run_id)
 
 
 def test_records_are_plain_json_for_other_programs(database: Database):

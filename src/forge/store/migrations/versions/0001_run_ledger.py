@@ -34,10 +34,25 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     # The database itself refuses to rewrite history; only someone who drops these can.
-    for verb in ("UPDATE", "DELETE"):
+    if op.get_context().dialect.name == "postgresql":
+        _refuse_in_postgresql()
+    else:
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER events_no_{verb.lower()} BEFORE {verb} ON events "
+                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            )
+
+
+def _refuse_in_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION refuse_to_rewrite_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'the ledger is append-only' USING ERRCODE = 'restrict_violation'; END $$"
+    )
+    for verb in ("UPDATE", "DELETE", "TRUNCATE"):
         op.execute(
             f"CREATE TRIGGER events_no_{verb.lower()} BEFORE {verb} ON events "
-            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_rewrite_events()"
         )
 
 
@@ -45,3 +60,5 @@ def downgrade() -> None:
     """Drop the two tables and every run in them."""
     op.drop_table("events")
     op.drop_table("runs")
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION refuse_to_rewrite_events()")

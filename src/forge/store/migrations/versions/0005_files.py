@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("sha256", sa.String, nullable=False),
-        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("media_type", sa.String, nullable=False),
         sa.Column("created_at", sa.String, nullable=False),
     )
