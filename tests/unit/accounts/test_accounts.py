@@ -1,7 +1,6 @@
 """Accounts: who is let in, who is recognised, and what an attacker is told."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
@@ -48,9 +47,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path):
-    async with Database.open(tmp_path / "forge.db") as database:
-        yield House(database, FakeClock())
+def house(database: Database) -> House:
+    return House(database, FakeClock())
 
 
 async def test_who_signed_up_is_recognised_and_logs_in_again(house: House):

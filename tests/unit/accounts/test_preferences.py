@@ -1,7 +1,6 @@
 """Preferences: whose count, and what is kept of them."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -14,12 +13,6 @@ from forge.store.tables import PREFERENCES
 from forge.testing.clock import FakeClock
 
 ADA, BOB = UserId("usr_ada"), UserId("usr_bob")
-
-
-@pytest.fixture
-async def database(tmp_path: Path):
-    async with Database.open(tmp_path / "forge.db") as database:
-        yield database
 
 
 async def test_a_users_own_go_before_the_servers(database: Database):
