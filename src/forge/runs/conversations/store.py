@@ -237,8 +237,9 @@ class Conversations:
         run_id: RunId | None,
     ) -> Message:
         now = self._clock.now()
+        message_id = new_message_id(now)
         row = {
-            "id": new_message_id(now),
+            "id": message_id,
             "conversation_id": conversation_id,
             "parent_id": parent_id,
             "role": role,
@@ -247,7 +248,7 @@ class Conversations:
             "run_id": run_id,
         }
         await connection.execute(insert(MESSAGES).values(row))
-        await _change(connection, conversation_id, head_id=row["id"], updated_at=stamp(now))
+        await _change(connection, conversation_id, head_id=message_id, updated_at=stamp(now))
         return _message(row)
 
 
