@@ -176,9 +176,15 @@ class Settings(BaseSettings):
         "Empty: none, so the provider `worker` cannot be used.",
         default="",
     )
+    template: str = _setting(
+        "FORGE_TEMPLATE",
+        "What machines are made from: the name of a template, or of a snapshot.",
+        "Empty: `base`, the template that comes with Forge.",
+        default="base",
+    )
     memory_mib: int = _setting(
         "FORGE_MEMORY_MIB",
-        "The memory of a machine, in MiB; each size has a template of its own.",
+        "The memory of a machine, in MiB.",
         "0: refused; a machine needs at least 256.",
         default=1024,
         ge=256,

@@ -55,7 +55,9 @@ from forge.store.blobs import BlobStore
 from forge.store.database import Database
 
 TEMPLATE = "base"
-"""The template every run uses."""
+"""The template that comes with Forge, on whose kernel and agent all others run."""
+
+_SIZES = ("memory_mib", "disk_mib", "processes", "cpus")
 
 SLOW_S = 0.5
 """A probe that takes longer is not read from its cache: it boots guests, and a person is told."""
@@ -81,8 +83,27 @@ class Machines:
 
     provider: SandboxProvider
     images: Images | None
-    spec: SandboxSpec
+    settings: Settings
     notify: Notify
+
+    async def spec(self, template: str = "") -> SandboxSpec:
+        """What a machine of a template is like; without a name, of the settings' own. Sizes that
+        are not set are the template's, where it is here, else the settings' defaults.
+
+        Raises:
+            NameUnknown: there is neither a template nor a snapshot of this name.
+            ImageMissing: the template's image is not built here.
+        """
+        name, said = template or self.settings.template, self.settings
+        rates = {"cpu_percent": said.cpu_percent, "disk_mib_s": said.disk_mib_s}
+        if self.images is not None and self.images.has(name):
+            sizes = {each: getattr(said, each) for each in _SIZES if each in said.model_fields_set}
+            return spec_of(self.images, name, **sizes, **rates)
+        if self.images is not None and name not in {
+            each.name for each in await self.provider.snapshots()
+        }:
+            self.images.find(name)
+        return SandboxSpec(name, Limits(**{each: getattr(said, each) for each in _SIZES}, **rates))
 
     async def prepare(self, show: Show) -> Probe:
         """See to it that machines can be made: the image is built where it is missing, inside
@@ -103,7 +124,6 @@ class Machines:
             )
         with show() as tell:
             await self.images.build(TEMPLATE, tell)
-            await self.images.build(self.spec.template, tell)
         return await self._probe()
 
     async def _probe(self) -> Probe:
@@ -154,25 +174,16 @@ async def open_machines(
     """
     _make_home(settings.home)
     images = Images(settings.home)
-    limits = Limits(
-        memory_mib=settings.memory_mib,
-        disk_mib=settings.disk_mib,
-        processes=settings.processes,
-        cpus=settings.cpus,
-        cpu_percent=settings.cpu_percent,
-        disk_mib_s=settings.disk_mib_s,
-    )
     async with _provider(settings, images, notify) as provider:
         if reaped := await provider.reap():
             notify(f"Removed {_count(reaped, 'machine')} that a crash left behind.")
         own = None if settings.sandbox == "worker" else images
-        spec = SandboxSpec(TEMPLATE, limits)
         if not (warm and settings.pool and settings.sandbox == "qemu"):
-            yield Machines(provider, own, spec, notify)
+            yield Machines(provider, own, settings, notify)
             return
         plan = PoolPlan(settings.pool, settings.pool_mib)
         async with open_pooled(provider, plan, SystemClock()) as pooled:
-            yield Machines(pooled, own, spec, notify)
+            yield Machines(pooled, own, settings, notify)
 
 
 def _provider(

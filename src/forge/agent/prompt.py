@@ -4,12 +4,22 @@ from collections.abc import Sequence
 
 from forge.events import FileFact
 
+MACHINES = {
+    "base": "Debian with Python 3 (numpy, pandas, scipy, matplotlib, plotly, pillow, openpyxl), "
+    "bash, coreutils and git.",
+}
+"""What is in the machines of a template, where that is known beforehand."""
+
+_OTHER = (
+    "made from the template `{template}`, which the person chose or built. Find out what programs "
+    "it has before you rely on any; where it has no Python, commands and files are what there is."
+)
+
 SYSTEM = """\
 You work for a person by writing code and running it in a Linux machine that is yours alone for \
 this task.
 
-The machine: Debian with Python 3 (numpy, pandas, scipy, matplotlib, plotly, pillow, openpyxl), \
-bash, coreutils and git. You are `user`; the person's files and your work are in /home/user. There \
+The machine: {machine} You are `user`; the person's files and your work are in /home/user. There \
 is no network: nothing can be downloaded or installed. The machine is gone when the task ends.
 
 How to work:
@@ -28,9 +38,13 @@ its numbers, then the files you made by name. Say what you could not do or are n
 """
 
 
-def system_prompt(files: Sequence[FileFact] = ()) -> str:
-    """The system prompt, naming the files that the person gave."""
+def system_prompt(files: Sequence[FileFact] = (), template: str = "base") -> str:
+    """The system prompt: with what a machine of this template has, and the files that the person
+    gave by name.
+    """
+    machine = MACHINES.get(template) or _OTHER.format(template=template)
+    told = SYSTEM.replace("{machine}", machine)
     if not files:
-        return SYSTEM
+        return told
     given = "\n".join(f"- /home/user/{file.name} ({file.size} bytes)" for file in files)
-    return f"{SYSTEM}\n\nThe person gave these files:\n{given}"
+    return f"{told}\n\nThe person gave these files:\n{given}"

@@ -18,6 +18,7 @@ from forge.cli.stopping import stopping
 from forge.cli.uploads import upload
 from forge.errors import ForgeError, LedgerError
 from forge.runs.wish import RunWish, Upload
+from forge.sandbox.base import SandboxSpec
 from forge.settings import Settings, choose_model
 from forge.wiring import Forge, open_forge
 
@@ -121,7 +122,7 @@ def _open_fence(lines: list[str]) -> bool:
     return sum(line.lstrip().startswith(_FENCE) for line in lines) % 2 == 1
 
 
-async def chat(settings: Settings, model: str, screen: Screen) -> Exit:
+async def chat(settings: Settings, model: str, template: str, screen: Screen) -> Exit:
     """Talk until the person leaves; returns what the command ends with."""
     choice = choose_model(settings, model)
     introduce(choice, screen)
@@ -129,23 +130,24 @@ async def chat(settings: Settings, model: str, screen: Screen) -> Exit:
         try:
             async with open_forge(settings, screen.notice, choice) as forge:
                 await forge.machines.prepare(screen.building)
+                spec = await forge.machines.spec(template)
                 screen.notice(WELCOME)
                 if stop.asked is None:
-                    return await _talk(forge, Talk(screen), screen)
+                    return await _talk(forge, spec, Talk(screen), screen)
         except asyncio.CancelledError:
             if stop.asked is None:
                 raise
         return stop.asked or Exit.DONE
 
 
-async def _talk(forge: Forge, talk: Talk, screen: Screen) -> Exit:
+async def _talk(forge: Forge, spec: SandboxSpec, talk: Talk, screen: Screen) -> Exit:
     while True:
         try:
             with _typing():
                 text = talk.message()
         except Left:
             return Exit.DONE
-        wish = RunWish(text, tuple(talk.files.values()), forge.settings.caps, forge.machines.spec)
+        wish = RunWish(text, tuple(talk.files.values()), forge.settings.caps, spec)
         with stopping(screen.notice) as stop:
             try:
                 await watch(forge, wish, LiveView(screen), stop, None)

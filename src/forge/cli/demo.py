@@ -15,7 +15,7 @@ from forge.errors import GuestRefused
 from forge.sandbox.base import Sandbox
 from forge.sandbox.output import Display, Output
 from forge.settings import Settings
-from forge.wiring import Machines, open_machines
+from forge.wiring import TEMPLATE, Machines, open_machines
 
 PROGRAM = """\
 import platform, sys
@@ -66,7 +66,7 @@ async def _demo(machines: Machines, screen: Screen) -> None:
         verdict = await machines.prepare(screen.building)
         screen.line(f"   {verdict.version}, accelerator {verdict.accelerator}")
     with steps.step("Create a machine"):
-        sandbox = await machines.provider.create(machines.spec)
+        sandbox = await machines.provider.create(await machines.spec(TEMPLATE))
         screen.line(f"   {sandbox.facts.id}, a clone of the template {sandbox.facts.template}")
     try:
         await _use(sandbox, steps, screen)

@@ -40,6 +40,7 @@ app.add_typer(template, name="template")
 app.add_typer(microvm, name="microvm")
 app.add_typer(volume, name="volume")
 
+_TEMPLATE = "The template its machines are made from; else FORGE_TEMPLATE, or base."
 _MODEL = "The model to ask: provider:model, a provider, or auto."
 
 
@@ -83,6 +84,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
         typer.Option(metavar="PATH", help="A file to put in the machine; may be repeated."),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
+    template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -127,6 +129,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
             max_wall_s=max_wall,
             as_json=json,
             volumes=volume or (),
+            template=template,
         )
         return await carry_out(settings, order, screen)
 
@@ -136,13 +139,14 @@ def run(  # noqa: PLR0913 - one argument per option of the command
 @app.command()
 def chat(
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
+    template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
 ) -> None:
     """Talk in the terminal: each message is a run of its own."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.chat import chat as talk
 
-        return await talk(settings, model, screen)
+        return await talk(settings, model, template, screen)
 
     _do(command)
 

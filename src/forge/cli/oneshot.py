@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -89,8 +89,7 @@ def create(template: str) -> Do:
 
     async def do(machines: Machines, screen: Screen) -> Exit:
         await machines.prepare(screen.building)
-        spec = replace(machines.spec, template=template or machines.spec.template)
-        sandbox = await machines.provider.create(spec)
+        sandbox = await machines.provider.create(await machines.spec(template))
         async with _paused_again(sandbox):
             _say(screen, asdict(sandbox.facts))
         return Exit.DONE

@@ -44,6 +44,7 @@ class Order:
     max_wall_s: float | None = None
     as_json: bool = False
     volumes: Sequence[str] = ()
+    template: str = ""
 
     def caps(self, settings: Settings) -> Caps:
         """The run's caps: what was named, and the settings' own for the rest."""
@@ -99,7 +100,7 @@ async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping)
     introduce(choice, screen)
     async with open_forge(settings, screen.notice, choice) as forge:
         await forge.machines.prepare(screen.building)
-        spec = replace(forge.machines.spec, volumes=mounts)
+        spec = replace(await forge.machines.spec(order.template), volumes=mounts)
         wish = RunWish(order.prompt, files, order.caps(settings), spec)
         view = JsonView(screen) if order.as_json else LiveView(screen)
         return await watch(forge, wish, view, stop, order.out)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from forge.cli.exits import Exit
 from forge.cli.render import Screen
 from forge.cli.stopping import stopping
 from forge.errors import ForgeError, InputRefused
+from forge.sandbox.base import Limits
 from forge.sandbox.images.config import TemplateConfig
 from forge.sandbox.images.oci.build import Order
 from forge.sandbox.images.oci.shelf import Made
@@ -37,6 +39,7 @@ def order(name: str, source: str, config: Mapping[str, Any], *, network: bool) -
         raise InputRefused(
             f"--{option.replace('_', '-')} cannot be used: {fault['msg']}"
         ) from error
+    Limits(**checked.sizes.model_dump()).check(os.cpu_count() or 1)
     return Order(name, find_source(source, Path.cwd()), checked, network)
 
 
@@ -58,7 +61,7 @@ async def build_template(settings: Settings, screen: Screen, wanted: Order) -> E
                 built = time.monotonic()
                 try:
                     await machines.prepare(screen.building)
-                    spec = spec_of(images, made.name)
+                    spec = spec_of(images, made.name)  # its own sizes, whatever the settings say
                     machine = await machines.provider.create(spec)
                     await machine.stop()
                 except (ForgeError, asyncio.CancelledError):
@@ -136,12 +139,16 @@ def _print(made: Made, screen: Screen, size: str) -> None:
     config, python = made.config, made.python or "none"
     code = "" if made.interpreter else " (commands and files only: no code contexts)"
     sizes, warming = config.sizes, config.warming
+    machines = (
+        f"{words.plural(sizes.cpus, 'processor')}, {sizes.memory_mib} MiB of memory, "
+        f"{sizes.disk_mib} MiB of disk"
+    )
     rows = [
         ("made from", f"{made.source} ({made.kind})"),
         ("built", made.built_at),
         ("root", f"{made.root.key}, {size}"),
         ("python", f"{python}{code}"),
-        ("machines", f"{sizes.memory_mib} MiB of memory, {sizes.disk_mib} MiB of disk"),
+        ("machines", machines),
         ("start", f"{warming.start}{' (as root)' if warming.as_root else ''}"),
         ("ready", warming.ready),
         ("preload", ", ".join(config.preload)),

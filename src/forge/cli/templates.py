@@ -30,6 +30,7 @@ def template_build(  # noqa: PLR0913 - one argument per option of the command
     disk: Annotated[
         int, typer.Option(min=64, max=65536, metavar="MIB", help="What they may write.")
     ] = 1024,
+    cpus: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Their processors.")] = 1,
     start: Annotated[
         str, typer.Option(metavar="COMMAND", help="Runs in the background of every machine.")
     ] = "",
@@ -57,7 +58,7 @@ def template_build(  # noqa: PLR0913 - one argument per option of the command
 
         warming = {"start": start, "ready": ready, "ready_deadline_s": ready_deadline}
         config = {
-            "sizes": {"memory_mib": memory, "disk_mib": disk},
+            "sizes": {"memory_mib": memory, "disk_mib": disk, "cpus": cpus},
             "warming": {**warming, "as_root": as_root},
             "preload": preload or [],
         }

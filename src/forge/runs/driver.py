@@ -169,7 +169,7 @@ class _Run:
         await artifacts.look()
         toolbox = Toolbox(sandbox, TOOLS, self._driver.clock)
         assignment = Assignment(
-            system=system_prompt(self._files),
+            system=system_prompt(self._files, self._wish.machine.template),
             messages=(UserMessage(parts=(Text(text=self._wish.prompt),)),),
         )
         loop = run_loop(self._driver.model, toolbox, allowance, self._driver.clock, assignment)

@@ -402,3 +402,12 @@ def test_the_prompt_names_the_files():
     """A model knows what the person gave without looking."""
     fact = FileFact(name="sales.csv", size=12, sha256="0" * 64)
     assert "/home/user/sales.csv (12 bytes)" in system_prompt([fact])
+
+
+def test_a_model_is_told_which_machine_it_has():
+    """What is in the usual one; of another only its template's name, and to look for itself."""
+    usual, other = system_prompt(), system_prompt(template="tiny")
+    assert "pandas" in usual
+    assert "{machine}" not in usual + other
+    assert "`tiny`" in other
+    assert "pandas" not in other

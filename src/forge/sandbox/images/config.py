@@ -37,6 +37,7 @@ class Sizes(BaseModel):
     memory_mib: Annotated[int, Field(ge=256, le=65536)] = 1024
     disk_mib: Annotated[int, Field(ge=64, le=65536)] = 1024
     processes: Annotated[int, Field(ge=16, le=32768)] = 256
+    cpus: Annotated[int, Field(ge=1, le=256)] = 1
 
 
 class TemplateConfig(BaseModel):

@@ -35,6 +35,10 @@ class Images:
         self._found: dict[str, Image] = {}
         self.own = Templates(self._store, self._recipes, self._guest)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a template of this name, built or not."""
+        return name in self._names() or name in self.own.names() or self.own.trying(name)
+
     def find(self, name: str) -> Image:
         """The image of a template, as it was built here.
 
