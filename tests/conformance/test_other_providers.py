@@ -15,7 +15,6 @@ import pytest
 import real_firecracker
 from forge.errors import (
     ImageMissing,
-    InputRefused,
     MachineUnknown,
     NameUnknown,
     NoAccelerator,
@@ -171,11 +170,3 @@ async def test_there_is_nothing_to_list_or_open_where_nothing_was_made(
             await opened.remove(SandboxId("sbx_nowhere"))
         with pytest.raises(NameUnknown):
             await opened.remove_snapshot("nowhere")
-
-
-async def test_a_machine_that_should_pause_is_refused_and_never_made(home: Path) -> None:
-    """What a provider cannot do is said at once, not when the time is over."""
-    async with open_provider(home, no_images, print) as opened:
-        for spec in (SandboxSpec(idle_s=1.0), SandboxSpec(lifetime_s=1.0)):
-            with pytest.raises(InputRefused, match="cannot be paused"):
-                await opened.create(spec)

@@ -7,6 +7,7 @@ process, the line's socket, and the verdict of the probe.
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 import real_firecracker
 from forge.errors import NoAccelerator, SandboxDied, SandboxUnresponsive
 from forge.sandbox import records, vmm
-from forge.sandbox.base import SandboxSpec
+from forge.sandbox.base import Limits, SandboxSpec
 from forge.sandbox.firecracker import warm
 from forge.sandbox.firecracker.config import (
     DATA,
     MEMORY,
     OLDEST,
+    RESUME,
     STATE,
     VSOCK,
     Call,
@@ -32,9 +34,14 @@ from forge.sandbox.firecracker.config import (
 )
 from forge.sandbox.firecracker.launch import Boot, Launched, launch, lay_out
 from forge.sandbox.firecracker.provider import open_provider
+from forge.sandbox.firecracker.running import Running
+from forge.sandbox.firecracker.running import started as loaded
 from forge.sandbox.images.stock import Images
 from forge.sandbox.images.store import Image
 from forge.sandbox.images.vmlinux import unpacked
+from forge.sandbox.machines.engine import Clone
+from forge.sandbox.machines.saved import share
+from forge.sandbox.processes import memory
 
 MEMORY_MIB = 128
 
@@ -168,6 +175,16 @@ async def test_it_dies_and_leaves_nothing(launched: Launched) -> None:
     assert records.stamp(launched.vmm.pid) is None
 
 
+async def test_fields_of_other_versions_are_refused(launched: Launched) -> None:
+    """1.12 knows no override of the vsock's path: a clone has the same name in a folder of its own
+    instead. Nor does it know the newer word for tracking pages, which Forge does not use.
+    """
+    (load,) = load_calls(0)
+    for field in ("vsock_override", "clock_realtime", "track_dirty_pages"):
+        with pytest.raises(SandboxDied, match=f"unknown field `{field}`"):
+            await launched.api.ask(Call("PUT", load.path, {**load.body, field: True}))
+
+
 async def test_a_state_that_is_none_is_refused(launched: Launched, tmp_path: Path) -> None:
     """Loading garbage is an error with a reason, and never a machine."""
     (launched.room.inside / STATE).write_bytes(os.urandom(4096))
@@ -206,36 +223,47 @@ async def test_a_machine_is_started_saved_and_loaded_by_another(
 
 
 async def _loaded_twice(nearby: Path, saved: Path, image: Image, kernel: Path) -> None:
+    """Twice from the template, and once more from what was saved of a machine that was loaded."""
     before = (saved / MEMORY).read_bytes()
     boot = Boot(real_firecracker.program(), kernel)
-    for number in range(2):
-        (nearby / f"clone{number}").mkdir()
-        room = lay_out(nearby / f"clone{number}", boot, image, MEMORY_MIB, 64)
-        for name in (STATE, DATA):
-            warm.copy_without_zeroes(saved / name, room.inside / name)
-            room.admit(room.inside / name)
-        memory = os.open(saved / MEMORY, os.O_RDONLY)
+    limits = Limits(memory_mib=MEMORY_MIB, disk_mib=64, disk_mib_s=50, disk_iops=100)
+    share(saved / MEMORY)
+    place = saved
+    for number in range(3):
+        folder = nearby / f"clone{number}"
+        folder.mkdir()
+        state = (place / STATE).read_bytes()
+        clone = Clone("kvm", image, limits, place / MEMORY, state, place / DATA)
+        running = await loaded(boot, clone, folder, lambda _: None)
         try:
-            clone = await launch(boot, room, memory)
+            await _used(running, folder)
+            if number == 1:
+                place = nearby / "paused"
+                place.mkdir()
+                await running.save(place, goes_on=False)
         finally:
-            os.close(memory)
-        try:
-            for call in load_calls_of(clone):
-                await clone.api.ask(call)
-            facts = await clone.api.get("/")
-            assert isinstance(facts, dict)
-            assert facts["state"] == "Running"
-            assert (room.inside / VSOCK).is_socket()
-        finally:
-            await clone.close()
+            await running.close()
+        assert not (folder / "vmm").exists()
     assert (saved / MEMORY).read_bytes() == before
+    assert len((place / MEMORY).read_bytes()) == len(before)
 
 
-def load_calls_of(clone: Launched) -> tuple[Call, ...]:
-    """The memory's number in the clone is the one that it was started with."""
-    fds = Path(f"/proc/{clone.vmm.pid}/fd")
-    (number,) = [int(fd.name) for fd in fds.iterdir() if fd.readlink().name == MEMORY]
-    return load_calls(number)
+async def _used(running: Running, folder: Path) -> None:
+    """What can be asked of a machine whose guest says nothing."""
+    api, room = running.launched.api, running.launched.room
+    facts = await api.get("/")
+    assert isinstance(facts, dict)
+    assert facts["state"] == "Paused"
+    assert (room.inside / VSOCK).is_socket()
+    with pytest.raises(SandboxDied, match="not supported after starting the microVM"):
+        await api.ask(load_calls(0)[0])
+    shutil.copy(room.inside / DATA, folder / DATA)
+    await api.ask(RESUME)
+    await running.limit(0)
+    with pytest.raises(SandboxDied, match="unavailable while running"):
+        await api.ask(save_calls()[1])
+    assert memory(running.pid).rss > 0
+    assert running.cpu_seconds > 0
 
 
 @pytest.mark.vm

@@ -1,6 +1,6 @@
-"""The Firecracker provider: microVMs on KVM, cloned from snapshots that Firecracker itself takes.
+"""Firecracker as an engine of machines: KVM alone, cloned from snapshots that it takes itself.
 
-`provider` is the door; `config` is pure; `api` asks one Firecracker process, `line` connects to its
-guest over vsock, `launch` starts it, `warm` boots cold, `machine` owns a clone, `probe` finds out
-whether a guest boots here. How it differs from QEMU is in `docs/providers.md`.
+`provider` is the door and `engine` what `forge.sandbox.machines` asks. `config` is pure; `api` asks
+one Firecracker process, `line` connects to its guest over vsock, `launch` starts it, `warm` boots
+cold, `running` loads, saves and ends a machine, `probe` finds out whether a guest boots here.
 """

@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-OLDEST = (1, 8)
-"""The first that describes its devices by ACPI, which is how Debian's kernel looks for them."""
+OLDEST = (1, 10)
+"""The first that ends a guest's vsock connections at its second saving too, without which an agent
+waits for ever for a host that is gone. (Devices are described by ACPI, as Debian's kernel looks for
+them, since 1.8.)
+"""
 
 API_SOCKET = "api.sock"
 VSOCK = "v.sock"
@@ -25,6 +28,7 @@ DISKS = (("agent", "agent.img"), ("root", "root.img"), ("data", DATA))
 PORT = 1000
 """The guest's vsock port; below 1024, so that a person in it needs root to take it."""
 
+_SECOND_MS = 1000
 _CID = 3  # the guest's address; each Firecracker process has a vsock world of its own
 _KERNEL_OPTIONS = (
     "console=ttyS0",
@@ -49,15 +53,21 @@ class Call:
     body: Mapping[str, Any]
 
 
+RESUME = Call("PATCH", "/vm", {"state": "Resumed"})
+"""What lets a machine go on that was loaded, or saved."""
+
+
 def machine_argv(program: str) -> list[str]:
     """The command line: its own seccomp filter is on unless told otherwise, and is left on."""
     return [program, "--api-sock", API_SOCKET, "--level", "Error"]
 
 
-def boot_calls(memory_mib: int, root_kind: str) -> tuple[Call, ...]:
+def boot_calls(memory_mib: int, root_kind: str, cpus: int = 1) -> tuple[Call, ...]:
     """What makes a machine out of nothing and starts it."""
     return (
-        Call("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": memory_mib, "smt": False}),
+        Call(
+            "PUT", "/machine-config", {"vcpu_count": cpus, "mem_size_mib": memory_mib, "smt": False}
+        ),
         Call(
             "PUT",
             "/boot-source",
@@ -74,7 +84,7 @@ def boot_calls(memory_mib: int, root_kind: str) -> tuple[Call, ...]:
 
 
 def save_calls() -> tuple[Call, ...]:
-    """What stops a machine for good and writes its memory and device state."""
+    """What stops a machine, until it is told to go on, and writes its memory and device state."""
     return (
         Call("PATCH", "/vm", {"state": "Paused"}),
         Call(
@@ -86,10 +96,24 @@ def save_calls() -> tuple[Call, ...]:
 
 
 def load_calls(memory: int) -> tuple[Call, ...]:
-    """What loads a saved machine and lets it run; `memory` is an open file, mapped privately."""
+    """What loads a saved machine and leaves it standing; `memory` is open, mapped privately."""
     backend = {"backend_type": "File", "backend_path": f"/proc/self/fd/{memory}"}
-    body = {"snapshot_path": STATE, "mem_backend": backend, "resume_vm": True}
+    body = {"snapshot_path": STATE, "mem_backend": backend, "resume_vm": False}
     return (Call("PUT", "/snapshot/load", body),)
+
+
+def limit_calls(mib_s: int, iops: int) -> tuple[Call, ...]:
+    """What holds each disk to so much per second; 0 is no limit."""
+    limits: dict[str, Any] = {}
+    if mib_s:
+        limits["bandwidth"] = {"size": mib_s << 20, "refill_time": _SECOND_MS}
+    if iops:
+        limits["ops"] = {"size": iops, "refill_time": _SECOND_MS}
+    names = [name for name, _ in DISKS] if limits else []
+    return tuple(
+        Call("PATCH", f"/drives/{name}", {"drive_id": name, "rate_limiter": limits})
+        for name in names
+    )
 
 
 def kernel_options(root_kind: str) -> str:

@@ -14,6 +14,7 @@ folders above; a template's memory and its own program come to it as descriptors
 
 import asyncio
 import os
+import socket
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,12 +158,28 @@ async def _socket(path: Path, process: Vmm) -> int:
     try:
         async with asyncio.timeout(_API_S):
             while not process.ended.is_set():
-                try:
-                    return pinned(path)
-                except FileNotFoundError:
-                    await asyncio.sleep(_PAUSE_S)
+                fd = _listening(path)
+                if fd is not None:
+                    return fd
+                await asyncio.sleep(_PAUSE_S)
     except TimeoutError as error:
         raise SandboxDied(
             f"Firecracker opened no API within {_API_S:g} s: {process.why()}"
         ) from error
     raise SandboxDied(f"a machine did not start: {process.why()}")
+
+
+def _listening(path: Path) -> int | None:
+    """The socket, once somebody listens: it has a name a moment before."""
+    with ExitStack() as undo:
+        try:
+            fd = pinned(path)
+            undo.callback(os.close, fd)
+            caller = undo.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            caller.connect(f"/proc/self/fd/{fd}")
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            return None
+        caller.close()
+        undo.pop_all()
+    return fd

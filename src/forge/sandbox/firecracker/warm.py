@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import os
+import shutil
+import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from io import FileIO
@@ -14,6 +17,7 @@ from forge.sandbox.firecracker.config import DATA, MEMORY, STATE, boot_calls, sa
 from forge.sandbox.firecracker.launch import Boot, Launched, launch, lay_out
 from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
+from forge.sandbox.machines.thread import Check
 
 _PIECE = 64 * 1024
 
@@ -26,6 +30,7 @@ class Cold:
     image: Image
     memory_mib: int
     disk_mib: int
+    cpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Warm:
         for name in (MEMORY, STATE, DATA):
             source = self.launched.room.inside / name
             await asyncio.to_thread(copy_without_zeroes, source, folder / name)
+        shutil.rmtree(self.launched.room.inside)
 
 
 @contextlib.asynccontextmanager
@@ -83,7 +89,7 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator[W
 
 
 async def _started(launched: Launched, cold: Cold, deadline_s: float) -> int:
-    for call in boot_calls(cold.memory_mib, cold.image.root_kind):
+    for call in boot_calls(cold.memory_mib, cold.image.root_kind, cold.cpus):
         await launched.api.ask(call)
     try:
         return await launched.connect(deadline_s)
@@ -113,18 +119,28 @@ def _ignore(_: SandboxError) -> None:
 
 
 def _unfollowed(source: Path) -> FileIO:
-    return FileIO(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+    # Not waiting: opening a pipe would, for a writer that never comes.
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, f"{source.name} is not a plain file")
+    return FileIO(fd)
 
 
-def copy_without_zeroes(source: Path, target: Path) -> None:
+def _ignored() -> None:
+    """Somebody waits."""
+
+
+def copy_without_zeroes(source: Path, target: Path, check: Check = _ignored) -> None:
     """Copy a file, leaving holes where it holds nothing but zeroes, as most of a memory does.
 
     Raises:
-        OSError: the host cannot write it, or `source` is a link.
+        OSError: the host cannot write it, or `source` is a link or no plain file.
     """
     nothing = bytes(_PIECE)
     with _unfollowed(source) as read, target.open("xb", buffering=0) as write:
         while piece := read.read(_PIECE):
+            check()
             if piece == nothing[: len(piece)]:
                 write.seek(len(piece), os.SEEK_CUR)
             else:

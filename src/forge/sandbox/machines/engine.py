@@ -59,6 +59,10 @@ class Running(Protocol):
             OSError: it has ended.
         """
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes sent to the guest and received from it, since it was started."""
+
     async def go(self) -> None:
         """Let it run for the first time; it stood still until now.
 

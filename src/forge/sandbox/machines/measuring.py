@@ -41,7 +41,7 @@ class Measuring:
     def put_down(self, running: Running) -> None:
         """Count what a machine used that is about to be paused."""
         self._spent += running.cpu_seconds
-        sent, received = running.agent.traffic
+        sent, received = running.traffic
         self._traffic = (self._traffic[0] + sent, self._traffic[1] + received)
 
     async def read(self, *, claims: bool = True) -> Metrics:
@@ -57,7 +57,7 @@ class Measuring:
             if running is not None:
                 used, held = used + running.cpu_seconds, memory(running.pid)
                 sent, received = (
-                    a + b for a, b in zip((sent, received), running.agent.traffic, strict=True)
+                    a + b for a, b in zip((sent, received), running.traffic, strict=True)
                 )
             disk = occupied(self._folder / DATA)
         except OSError as error:

@@ -58,6 +58,11 @@ class Running:
         """
         return cpu_seconds(self.launched.vmm.pid)
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """See `machines.engine.Running.traffic`."""
+        return self.agent.traffic
+
     async def go(self) -> None:
         """See `machines.engine.Running.go`."""
         await self.launched.monitor.go()

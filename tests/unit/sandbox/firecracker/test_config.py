@@ -69,7 +69,27 @@ def test_a_clone_maps_its_templates_memory_by_descriptor() -> None:
         "backend_type": "File",
         "backend_path": "/proc/self/fd/17",
     }
-    assert load.body["resume_vm"] is True
+    assert load.body["resume_vm"] is False
+
+
+def test_a_disk_without_limits_is_left_alone_and_each_is_held_to_its_own() -> None:
+    """Firecracker counts per disk; nothing is said of what has no limit."""
+    assert config.limit_calls(0, 0) == ()
+    for call in config.limit_calls(8, 0):
+        assert call.body["rate_limiter"] == {"bandwidth": {"size": 8 << 20, "refill_time": 1000}}
+    for call in config.limit_calls(0, 100):
+        assert call.body["rate_limiter"] == {"ops": {"size": 100, "refill_time": 1000}}
+    assert [call.path for call in config.limit_calls(8, 100)] == [
+        "/drives/agent",
+        "/drives/root",
+        "/drives/data",
+    ]
+
+
+def test_a_machine_has_as_many_processors_as_were_asked_for() -> None:
+    """One where nothing was said."""
+    (config_call,) = _bodies(config.boot_calls(512, "squashfs", 4), "/machine-config")
+    assert config_call["vcpu_count"] == 4
 
 
 @pytest.mark.parametrize(

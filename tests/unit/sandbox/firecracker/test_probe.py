@@ -1,23 +1,24 @@
 """Reasons that need no guest: each says what is wrong in a person's words."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from forge.errors import ProgramMissing
+from forge.sandbox.firecracker.engine import find_firecracker
 from forge.sandbox.firecracker.probe import unfit
-from forge.sandbox.firecracker.provider import find_firecracker
 from forge.sandbox.firecracker.warm import copy_without_zeroes
 
 GOOD = "Firecracker v1.12.1"
 
 
 def test_a_version_that_boots_nothing_of_ours_is_named(tmp_path: Path) -> None:
-    """Before 1.8 there were no ACPI tables for the guest to find its devices in."""
-    assert "too old: 1.8 or later" in unfit("Firecracker v1.7.0", tmp_path)
+    """Before 1.10 a guest waits for ever on a line that its second saving ended."""
+    assert "too old: 1.10 or later" in unfit("Firecracker v1.9.1", tmp_path)
     assert "does not say that it is Firecracker" in unfit("firecracker 3.1, a game", tmp_path)
-    assert unfit("Firecracker v1.8.0", tmp_path) == ""
+    assert unfit("Firecracker v1.10.0", tmp_path) == ""
 
 
 def test_a_host_without_kvm_is_named(tmp_path: Path) -> None:
@@ -67,4 +68,20 @@ def test_a_link_in_a_saved_files_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "memory").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic links"):
         copy_without_zeroes(tmp_path / "memory", tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """A pipe without a writer would hold Forge's thread for ever."""
+    place = tmp_path / "memory"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(place))
+    with pytest.raises(OSError, match=r"plain file|No such device"):
+        copy_without_zeroes(place, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
