@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 
 from forge.errors import LedgerError
 
-HEAD = "0007_durable_runs"
+HEAD = "0008_search"
 """The newest revision; a test compares it with the files."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

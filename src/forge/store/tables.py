@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 METADATA = MetaData()
 
@@ -252,4 +253,20 @@ WORKERS = Table(
     Column("started_at", String, nullable=False),
     Column("beat_at", String, nullable=False),
     Column("version", String, nullable=False),
+)
+
+SEARCH = Table(
+    # What was said, to be found by its words; `forge.store.search` alone reads and writes it. On
+    # SQLite the index is the FTS5 table `search_index`, which triggers keep.
+    "search",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("conversation_id", String, nullable=False),
+    Column("message_id", String, nullable=False),  # empty: the conversation's title
+    Column("user_id", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("words", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
+    Index("search_by_message", "conversation_id", "message_id", unique=True),
+    Index("search_by_user", "user_id", "number"),
+    Index("search_by_words", "words", postgresql_using="gin").ddl_if(dialect="postgresql"),
 )

@@ -37,9 +37,32 @@ _ATTEMPT_S = 0.05
 class Cluster:
     """A running server. Made by `cluster`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: list[str]) -> None:
         self.folder = folder
+        self._command = command
+        self._server: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+
+    def start(self) -> None:
+        """Start it; returns when it answers.
+
+        Raises:
+            ProgramMissing: it does not start.
+        """
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self.folder)
+        _wait(self, self._server)
+
+    def stop(self) -> None:
+        """End it at once, and its children with it; what was committed is there when it starts."""
+        if self._server is None:
+            return
+        self._server.send_signal(signal.SIGQUIT)
+        try:
+            self._server.wait(START_S)
+        finally:
+            self._server.kill()
+            self._server = None
 
     def url(self, name: str, *, user: str = "forge", password: str = "") -> str:
         """The URL of one of its databases."""
@@ -102,23 +125,15 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
             "unix_socket_directories": str(folder),
             "fsync": "on" if durable else "off",
             "full_page_writes": "on" if durable else "off",
-            "synchronous_commit": "on" if durable else "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [*prefix, str(programs / "postgres"), "-D", str(data), *options],
-                stdout=log,
-                stderr=log,
-                cwd=folder,
-            )
+        made = Cluster(folder, [*prefix, str(programs / "postgres"), "-D", str(data), *options])
         try:
-            made = Cluster(folder)
-            _wait(made, server)
+            made.start()
             made.make_template()
             yield made
         finally:
-            _stop(server)
+            made.stop()
     finally:
         shutil.rmtree(folder)
 
@@ -160,6 +175,9 @@ def _initialise(command: list[str], data: Path) -> None:
     )  # fmt: skip
     if made.returncode:
         raise ProgramMissing(f"initdb failed: {made.stderr.strip()[-500:]}")
+    # Whoever is named `locked` needs a password; everyone else is let in.
+    rules = data / "pg_hba.conf"
+    rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
 
 
 def _wait(made: Cluster, server: "subprocess.Popen[bytes]") -> None:
@@ -176,12 +194,3 @@ def _wait(made: Cluster, server: "subprocess.Popen[bytes]") -> None:
         return
     log = (made.folder / "log").read_text(errors="replace")
     raise ProgramMissing(f"PostgreSQL did not start: {log.strip()[-500:]}")
-
-
-def _stop(server: "subprocess.Popen[bytes]") -> None:
-    """End it at once, its children with it."""
-    server.send_signal(signal.SIGQUIT)
-    try:
-        server.wait(START_S)
-    finally:
-        server.kill()

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Index, insert, select, text, update
 
 from forge.errors import Conflict, HostUnfit, LedgerCorrupt, LedgerError, LedgerUnwritable
 from forge.store.database import Database
@@ -34,6 +34,15 @@ EVENT = {
     "prev": "",
     "hash": "h",
 }
+
+
+def is_ours(item: object, name: str | None, *_: object) -> bool:
+    """Whether Alembic can compare it: it knows neither the tables that FTS5 makes for its index,
+    nor that an index is for one kind of database alone.
+    """
+    if isinstance(item, Index):
+        return item._ddl_if is None
+    return name is None or not name.startswith("search_index")
 
 
 async def test_a_fresh_file_is_made_at_the_newest_revision_in_wal_mode(tmp_path: Path):
@@ -63,7 +72,10 @@ async def test_the_migrations_make_the_tables_the_code_believes_in(empty_place: 
     ):
         differences = await connection.run_sync(
             lambda sync: compare_metadata(
-                MigrationContext.configure(sync, opts={"compare_type": True}), METADATA
+                MigrationContext.configure(
+                    sync, opts={"compare_type": True, "include_object": is_ours}
+                ),
+                METADATA,
             )
         )
     assert differences == []
