@@ -1,5 +1,6 @@
 # Everything a newcomer needs is a target; `make` alone lists them. What is set up already is left
-# alone, so every target is quick the second time.
+# alone, so every target is quick the second time. Tests run in as many processes as the cores are
+# worth; PYTEST adds to what pytest is told: make test PYTEST=--durations=60
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,7 +50,7 @@ microvm-setup-windows: ## On Windows: make a WSL2 distribution that is (not veri
 	@powershell.exe -ExecutionPolicy Bypass -File scripts/windows/setup.ps1
 
 test: check image ## Set everything up, then run every check and test
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n auto --dist loadgroup $(PYTEST)
 
 check: setup ## Format, lint, types and walls, without the tests
 	@$(BIN)/ruff format --check --quiet

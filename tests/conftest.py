@@ -1,4 +1,5 @@
-"""Real databases and real machines for the tests that need them.
+"""Real databases and real machines for the tests that need them, and a home for each process of
+tests where there are several (`pytest -n auto`).
 
 Databases: `database` is an open one with empty tables, and a test that takes it runs twice, on
 SQLite and on PostgreSQL. `database_place` is where such a one is that a test opens itself, and at
@@ -6,6 +7,7 @@ SQLite and on PostgreSQL. `database_place` is where such a one is that a test op
 """
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import homes
 from forge.errors import ImageMissing, ProgramMissing
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.stock import Images
@@ -27,6 +30,28 @@ from forge.testing.postgres import Cluster, cluster
 
 FORGE_HOME = Path.home() / ".local/share/forge"
 """Where `forge image build` keeps the image, unless told otherwise."""
+
+_HOMES = pytest.StashKey[ExitStack]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What `-n auto` means here."""
+    return homes.many(len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list) -> None:
+    """Give each process of tests a home of its own, before it starts."""
+    opened = config.stash.setdefault(_HOMES, ExitStack())
+    made = opened.enter_context(homes.made(Path.home(), len(specs)))
+    for spec, home in zip(specs, made, strict=True):
+        spec.env["HOME"] = str(home)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The processes of tests have ended: remove their homes."""
+    config.stash.get(_HOMES, ExitStack()).close()
 
 
 @pytest.fixture(scope="session")

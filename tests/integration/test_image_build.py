@@ -53,10 +53,13 @@ def _borrowed() -> list[Path]:
     ]
 
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mmdebstrap") is None or len(_borrowed()) != 9,
-    reason="needs mmdebstrap and the base image",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("mmdebstrap") is None or len(_borrowed()) != 9,
+        reason="needs mmdebstrap and the base image",
+    ),
+    pytest.mark.xdist_group("builds"),  # each wants every core there is
+]
 
 
 class Bench:
