@@ -50,7 +50,7 @@ microvm-setup-windows: ## On Windows: make a WSL2 distribution that is (not veri
 	@powershell.exe -ExecutionPolicy Bypass -File scripts/windows/setup.ps1
 
 test: check image ## Set everything up, then run every check and test
-	@$(BIN)/pytest -q -n auto --dist loadgroup $(PYTEST)
+	@$(BIN)/pytest -q -n auto $(PYTEST)
 
 check: setup ## Format, lint, types and walls, without the tests
 	@$(BIN)/ruff format --check --quiet

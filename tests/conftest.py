@@ -49,6 +49,18 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list) -> None:
         spec.env["HOME"] = str(home)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Send each test to whichever process is free, save those that belong together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return homes.together(nodeid)
+
+    return Scheduling(config, log)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The processes of tests have ended: remove their homes."""
     config.stash.get(_HOMES, ExitStack()).close()

@@ -6,6 +6,9 @@ to the other. So each gets a home of its own, in which only what may be shared i
 images and templates, which are made under a lock of the product's, and the verdict on how machines
 run. The homes lie inside the person's Forge home, because a machine's files are links to the
 image's and must be on its file system; `made` removes them when the tests have ended.
+
+Tests go to whichever process is free, one at a time, but those of one of `TOGETHER` go to the same:
+what they have in common is not a home.
 """
 
 import contextlib
@@ -17,6 +20,14 @@ from pathlib import Path
 MOST = 4
 """As many processes as are useful: machines take memory, and a slow test is not made quicker."""
 
+TOGETHER = {
+    "tests/integration/test_image_build.py": "builds",  # one takes every core there is
+    "tests/integration/test_template_build.py": "builds",
+    "tests/integration/test_firecracker.py": "firecracker",  # fetched once, and probed once
+    "tests/conformance/test_other_providers.py": "firecracker",
+}
+"""Files of tests, and what goes to one process."""
+
 _FORGE = Path(".local/share/forge")
 _SHARED_FOLDERS = ("images", "templates")
 _VERDICT = "probe.json"
@@ -25,6 +36,15 @@ _VERDICT = "probe.json"
 def many(cores: int) -> int:
     """How many processes a host's cores are worth; 0 is none besides pytest itself."""
     return min(cores, MOST) if cores > 1 else 0
+
+
+def together(test: str) -> str:
+    """What a test goes to one process with; with most that is the test alone.
+
+    Args:
+        test: its name in pytest, which begins with its file's path.
+    """
+    return TOGETHER.get(test.partition("::")[0], test)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,6 @@ from forge.sandbox.firecracker.provider import open_provider
 from forge.sandbox.images.stock import Images
 from forge.testing.sandbox_conformance import code, commands, files, life
 
-pytestmark = pytest.mark.xdist_group("firecracker")  # fetched and probed once
 NAMES = ("firecracker", "libkrun")
 SANDBOX_CHECKS = (*commands.CHECKS, *code.CHECKS, *files.CHECKS)
 

@@ -43,7 +43,6 @@ from forge.sandbox.machines.engine import Clone
 from forge.sandbox.machines.saved import share
 from forge.sandbox.processes import memory
 
-pytestmark = pytest.mark.xdist_group("firecracker")  # its program is fetched once
 MEMORY_MIB = 128
 
 

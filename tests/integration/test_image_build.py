@@ -53,13 +53,10 @@ def _borrowed() -> list[Path]:
     ]
 
 
-pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("mmdebstrap") is None or len(_borrowed()) != 9,
-        reason="needs mmdebstrap and the base image",
-    ),
-    pytest.mark.xdist_group("builds"),  # each wants every core there is
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("mmdebstrap") is None or len(_borrowed()) != 9,
+    reason="needs mmdebstrap and the base image",
+)
 
 
 class Bench:

@@ -50,13 +50,10 @@ made = asyncio.run(Images(home).own.build(order, lambda step: print(step, flush=
 print(made.root.key, made.built_ns)
 """
 
-pytestmark = [
-    pytest.mark.skipif(
-        any(shutil.which(name) is None for name in ("buildah", "skopeo", "busybox")),
-        reason="needs buildah, skopeo and a static busybox",
-    ),
-    pytest.mark.xdist_group("builds"),  # each wants every core there is
-]
+pytestmark = pytest.mark.skipif(
+    any(shutil.which(name) is None for name in ("buildah", "skopeo", "busybox")),
+    reason="needs buildah, skopeo and a static busybox",
+)
 
 
 @pytest.fixture

@@ -37,3 +37,13 @@ def test_the_homes_go_and_what_they_shared_stays(tmp_path: Path):
 def test_processes_are_as_many_as_the_cores_are_worth():
     """One core is worth none besides pytest itself, and many are worth no more than a few."""
     assert [homes.many(cores) for cores in (1, 2, 64)] == [0, 2, homes.MOST]
+
+
+def test_only_tests_that_belong_together_go_to_one_process():
+    """A file that is named has one group for all its tests; each other test is by itself."""
+    for name in homes.TOGETHER:
+        assert (Path(__file__).parents[3] / name).is_file()
+        assert homes.together(f"{name}::test_one[a]") == homes.TOGETHER[name]
+    assert (
+        homes.together("tests/unit/test_x.py::test_one[a]") == "tests/unit/test_x.py::test_one[a]"
+    )
