@@ -5,13 +5,16 @@ and let the next one clean up. Two processes of tests in one home would see, and
 to the other. So each gets a home of its own, in which only what may be shared is the person's:
 images and templates, which are made under a lock of the product's, and the verdict on how machines
 run. The homes lie inside the person's Forge home, because a machine's files are links to the
-image's and must be on its file system; `made` removes them when the tests have ended.
+image's and must be on its file system; `made` removes them when the tests have ended, and those of
+tests that were killed when the next ones begin.
 
 Tests go to whichever process is free, one at a time, but those of one of `TOGETHER` go to the same:
 what they have in common is not a home.
 """
 
 import contextlib
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +31,7 @@ TOGETHER = {
 }
 """Files of tests, and what goes to one process."""
 
+_PREFIX = "tests-"
 _FORGE = Path(".local/share/forge")
 _SHARED_FOLDERS = ("images", "templates")
 _VERDICT = "probe.json"
@@ -57,11 +61,31 @@ def made(person: Path, count: int) -> Iterator[list[Path]]:
     """
     forge = person / _FORGE
     forge.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="try-", dir=forge))
-    try:
+    with contextlib.ExitStack() as undo:
+        with _held(forge, fcntl.LOCK_EX):  # so that nobody takes ours for one that was left
+            _sweep(forge)
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=forge))
+            undo.callback(shutil.rmtree, folder)
+            undo.enter_context(_held(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
         yield [_home(folder / str(number), person) for number in range(count)]
+
+
+def _sweep(forge: Path) -> None:
+    """Remove the homes of tests that were killed."""
+    for left in forge.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(BlockingIOError), _held(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def _held(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock that is nobody's once its holder is dead."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, how)
+        yield
     finally:
-        shutil.rmtree(folder)
+        os.close(held)
 
 
 def _home(home: Path, person: Path) -> Path:

@@ -34,6 +34,16 @@ def test_the_homes_go_and_what_they_shared_stays(tmp_path: Path):
     assert (tmp_path / ".cache/kept").exists()
 
 
+def test_what_killed_tests_left_goes_and_what_living_ones_use_stays(tmp_path: Path):
+    """The lock on a folder of homes says whether anybody still uses it."""
+    left = tmp_path / FORGE / "tests-killed"
+    left.mkdir(parents=True)
+    with homes.made(tmp_path, 1) as (one,), homes.made(tmp_path, 1) as (other,):
+        assert not left.exists()
+        assert one.is_dir()
+        assert other.is_dir()
+
+
 def test_processes_are_as_many_as_the_cores_are_worth():
     """One core is worth none besides pytest itself, and many are worth no more than a few."""
     assert [homes.many(cores) for cores in (1, 2, 64)] == [0, 2, homes.MOST]
