@@ -184,7 +184,9 @@ class Machine:
         await self._requests.ask(lambda: self._answer(request, act))
 
     async def _connected(self) -> Connection:
-        while self._running is None or self.state != "running" or self._running.agent.ended:
+        if self._running is not None and self._running.agent.ended:
+            await self.resume()  # its line is made anew: this waits for that
+        while self._running is None or self.state != "running":
             await self.resume()
         return self._running.agent
 
