@@ -53,6 +53,7 @@ from forge.settings import (
 )
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
+from forge.tasks import together
 
 TEMPLATE = "base"
 """The template that comes with Forge, on whose kernel and agent all others run."""
@@ -134,13 +135,10 @@ class Machines:
                 "accelerator (5 to 70 seconds)."
             )
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                saying = tasks.create_task(say_if_slow())
-                verdict = await self.provider.probe()
-                saying.cancel()
-        except BaseExceptionGroup as wrapped:
-            raise wrapped.exceptions[0] from None
+        async with together() as tasks:
+            saying = tasks.create_task(say_if_slow())
+            verdict = await self.provider.probe()
+            saying.cancel()
         return verdict
 
 

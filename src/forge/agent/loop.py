@@ -39,6 +39,7 @@ from forge.models.base import (
     ModelResponse,
     ToolInputDelta,
 )
+from forge.tasks import together
 from forge.tools.coalesce import Coalescer
 from forge.tools.output import Emit
 from forge.tools.toolbox import Toolbox
@@ -202,11 +203,8 @@ class _Loop:
             over[place].set()
             return answer.result
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(use(place)) for place in range(len(calls))]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # the machine is gone; the others were cancelled
+        async with together() as group:
+            tasks = [group.create_task(use(place)) for place in range(len(calls))]
         return tuple(task.result() for task in tasks)
 
     def _spend(self, usage: Usage, usd: Decimal | None) -> None:

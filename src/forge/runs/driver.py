@@ -48,6 +48,7 @@ from forge.runs.unbroken import unbroken
 from forge.runs.wish import RunWish, Upload
 from forge.sandbox.base import Sandbox, SandboxProvider
 from forge.sandbox.files import HOME
+from forge.tasks import together
 from forge.tools.files import ListFiles, ReadFile, WriteFile
 from forge.tools.run_python import RunPython
 from forge.tools.run_shell import RunShell
@@ -207,13 +208,10 @@ class _Run:
     async def _machine(self) -> Sandbox:
         """Make the machine while the price table, slow to load, is read in another thread."""
         model, prices = self._driver.model, self._driver.prices
-        try:
-            async with asyncio.TaskGroup() as group:
-                if model.priced:
-                    group.create_task(asyncio.to_thread(prices.cost, model.name, Usage()))
-                group.create_task(self._create())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        async with together() as group:
+            if model.priced:
+                group.create_task(asyncio.to_thread(prices.cost, model.name, Usage()))
+            group.create_task(self._create())
         assert self._sandbox is not None
         facts = self._sandbox.facts
         await self._record(

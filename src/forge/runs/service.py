@@ -23,6 +23,7 @@ from forge.runs.channel import Channel
 from forge.runs.driver import RunDriver
 from forge.runs.owner import is_alive
 from forge.runs.wish import RunWish, checked
+from forge.tasks import together
 
 LOG = logging.getLogger(__name__)
 
@@ -70,20 +71,16 @@ class RunService:
             except LedgerUnwritable as error:
                 channel.close(error)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(drive())
-                # Not in `drive`: a task that is cancelled before its first step runs none of it.
-                task.add_done_callback(lambda _: channel.close())
-                handle = RunHandle(run_id, channel, task)
-                try:
-                    yield handle
-                finally:
-                    channel.leave()
-                    handle.cancel()
-        except BaseExceptionGroup as wrapped:
-            # What the reader raised, as the reader raised it.
-            raise wrapped.exceptions[0] from None
+        async with together() as group:
+            task = group.create_task(drive())
+            # Not in `drive`: a task that is cancelled before its first step runs none of it.
+            task.add_done_callback(lambda _: channel.close())
+            handle = RunHandle(run_id, channel, task)
+            try:
+                yield handle
+            finally:
+                channel.leave()
+                handle.cancel()
 
     async def list_runs(
         self, *, limit: int = 50, before: RunId | None = None

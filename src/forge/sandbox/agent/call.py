@@ -19,6 +19,7 @@ from forge.errors import ForgeError, SandboxError, SandboxStopped
 from forge.sandbox.agent import answers
 from forge.sandbox.agent.clipping import Clipped
 from forge.sandbox.output import Output, Sink, StreamName
+from forge.tasks import together
 from forge_guest.wire.channel import CHUNK, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data, Message
 
@@ -116,14 +117,10 @@ class Call:
     @contextlib.asynccontextmanager
     async def feeding(self, data: bytes | AsyncIterator[bytes]) -> AsyncIterator[None]:
         """Send `data` and finish while the block receives: a guest need not take all of it."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                feeder = tasks.create_task(self._feed(data))
-                yield
-                feeder.cancel()
-        except BaseExceptionGroup as failures:
-            first = failures.exceptions[0]
-            raise first from first.__cause__
+        async with together() as tasks:
+            feeder = tasks.create_task(self._feed(data))
+            yield
+            feeder.cancel()
 
     async def _feed(self, data: bytes | AsyncIterator[bytes]) -> None:
         assert self._stream is not None

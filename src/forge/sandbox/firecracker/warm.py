@@ -18,6 +18,7 @@ from forge.sandbox.firecracker.launch import Boot, Launched, launch, lay_out
 from forge.sandbox.images.data_disk import make_data_disk
 from forge.sandbox.images.store import Image
 from forge.sandbox.machines.thread import Check
+from forge.tasks import together
 
 _PIECE = 64 * 1024
 
@@ -78,14 +79,11 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator[W
         fd = await _started(launched, cold, deadline_s)
         agent = Connection(fd, _ignore)
         stack.callback(agent.close)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(agent.run())
-                await _first_answer(launched, agent, deadline_s)
-                yield Warm(launched, agent)
-                reading.cancel()
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        async with together() as tasks:
+            reading = tasks.create_task(agent.run())
+            await _first_answer(launched, agent, deadline_s)
+            yield Warm(launched, agent)
+            reading.cancel()
 
 
 async def _started(launched: Launched, cold: Cold, deadline_s: float) -> int:

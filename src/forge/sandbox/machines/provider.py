@@ -37,6 +37,7 @@ from forge.sandbox.machines.holding import Holding
 from forge.sandbox.machines.keeper import Keeper
 from forge.sandbox.machines.machine import Machine
 from forge.sandbox.machines.thread import GivenUp, in_thread
+from forge.tasks import together
 
 Notify = Callable[[str], None]
 
@@ -53,17 +54,12 @@ async def opened(
         notify: told, in words, of what takes long.
         engine: what runs its machines.
     """
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            provider = MachineProvider(home, images, notify, tasks, engine)
-            try:
-                yield provider
-            finally:
-                await provider.close()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from None
-        raise
+    async with together() as tasks:
+        provider = MachineProvider(home, images, notify, tasks, engine)
+        try:
+            yield provider
+        finally:
+            await provider.close()
 
 
 class MachineProvider:
@@ -235,11 +231,8 @@ class MachineProvider:
                     made.append(await self._clone(clone, spec, started))
                     undo.push_async_callback(made[-1].stop)
 
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        _ = [tasks.create_task(one()) for _ in range(count)]
-                except ExceptionGroup as failures:
-                    raise failures.exceptions[0] from None
+                async with together() as tasks:
+                    _ = [tasks.create_task(one()) for _ in range(count)]
                 undo.pop_all()
         return tuple(made)
 

@@ -1,6 +1,5 @@
 """Boots a machine cold: to warm and save it as a template, or only to see whether it boots."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Launched, Layout, launch
 from forge.sandbox.qemu.tsc import measure_khz
+from forge.tasks import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,11 @@ async def booted(cold: Cold, folder: Path, deadline_s: float) -> AsyncIterator["
     launched = await launch(layout)
     agent = Connection(launched.agent_fd, _ignore)
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with together() as tasks:
             reading = tasks.create_task(agent.run())
             await _first_answer(launched, agent, deadline_s, layout.console)
             yield Warm(launched, agent, layout)
             reading.cancel()
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
     finally:
         agent.close()
         await launched.close()

@@ -23,6 +23,7 @@ from forge.errors import WorkerUnreachable
 from forge.sandbox.agent.answers import Malformed
 from forge.sandbox.worker import deadlines, protocol
 from forge.sandbox.worker.transport import PipesTransport
+from forge.tasks import together
 from forge_guest.wire.transport import FdTransport
 
 Notify = Callable[[str], None]
@@ -163,16 +164,13 @@ async def running(
         WorkerUnreachable: there is no such program, or it cannot be started.
     """
     child = Child(_started(command, environment), " ".join(command), notify)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(child.watch())
-            tasks.create_task(child.read_errors())
-            try:
-                yield child
-            finally:
-                await asyncio.shield(child.close())
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with together() as tasks:
+        tasks.create_task(child.watch())
+        tasks.create_task(child.read_errors())
+        try:
+            yield child
+        finally:
+            await asyncio.shield(child.close())
 
 
 def _started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from forge.sandbox.worker import deadlines, protocol
 from forge.sandbox.worker.child import Notify, running
 from forge.sandbox.worker.line import WorkerLine
 from forge.sandbox.worker.sandbox import WorkerSandbox
+from forge.tasks import together
 
 NAME = "worker"
 
@@ -33,17 +34,12 @@ async def open_provider(
         environment: what the command is given of this process's environment.
         notify: told what the command prints on standard error.
     """
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            provider = WorkerProvider(command, environment, notify, tasks)
-            try:
-                yield provider
-            finally:
-                await provider.close()
-    except BaseExceptionGroup as failures:
-        if len(failures.exceptions) == 1:
-            raise failures.exceptions[0] from None
-        raise
+    async with together() as tasks:
+        provider = WorkerProvider(command, environment, notify, tasks)
+        try:
+            yield provider
+        finally:
+            await provider.close()
 
 
 class WorkerProvider:

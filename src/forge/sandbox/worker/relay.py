@@ -4,13 +4,13 @@ Each piece is received once there is credit for it at the other side, so nothing
 but what is under way, and who does not read holds up that call and no other.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from forge.sandbox.agent.call import Line
 from forge.sandbox.worker import protocol
+from forge.tasks import together
 from forge_guest.wire.channel import ChannelClosed, Stream, StreamReset
 from forge_guest.wire.session import Data, Message
 
@@ -34,12 +34,10 @@ async def pass_on(
     """
     inner = await line.open(request, fin=False)
     try:
-        async with asyncio.TaskGroup() as both:
+        async with together() as both:
             # Each way ends by itself; a client that wants no more of either gives its stream up.
             both.create_task(_upward(stream, inner))
             await _downward(inner, stream, line, before_last)
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
     finally:
         inner.reset("cancelled", "the client gave up")
 

@@ -27,6 +27,7 @@ from forge.sandbox.worker import protocol
 from forge.sandbox.worker.relay import pass_on
 from forge.sandbox.worker.states import States
 from forge.sandbox.worker.transport import PipesTransport
+from forge.tasks import together
 from forge_guest.wire.channel import Channel, ChannelClosed, Stream, StreamReset
 from forge_guest.wire.frames import WireError
 
@@ -213,13 +214,10 @@ async def _until_given_up(stream: Stream) -> AsyncIterator[None]:
     Raises:
         StreamReset, ChannelClosed: it did.
     """
-    try:
-        async with asyncio.TaskGroup() as both:
-            watching = both.create_task(stream.given_up())
-            yield
-            watching.cancel()
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with together() as both:
+        watching = both.create_task(stream.given_up())
+        yield
+        watching.cancel()
 
 
 def _passable(machine: Sandbox) -> Machine:

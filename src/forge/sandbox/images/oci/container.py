@@ -20,6 +20,7 @@ from forge.sandbox.images.debian import EPOCH
 from forge.sandbox.images.oci.dockerfile import BASE, read_dockerfile
 from forge.sandbox.images.oci.source import Source, find_base
 from forge.sandbox.images.process import Programs, find_program
+from forge.tasks import together
 
 MAX_FILE = 8 << 30
 """Bytes of one file a builder may write: as much as a whole image may hold."""
@@ -223,10 +224,7 @@ async def _ample(folder: Path) -> AsyncIterator[None]:
             f"building was ended because less than {_FLOOR >> 20} MiB are free in {folder}"
         )
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(watch())
-            yield
-            watching.cancel()
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with together() as tasks:
+        watching = tasks.create_task(watch())
+        yield
+        watching.cancel()
