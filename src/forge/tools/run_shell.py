@@ -1,10 +1,12 @@
-"""`run_shell`: a command line in the machine, by bash."""
+"""`run_shell`: a command line in the machine, by bash, or by sh where a template has no bash."""
 
 import signal
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
+from forge.errors import GuestRefused
 from forge.events import ToolOutcome
 from forge.sandbox.base import Sandbox
 from forge.sandbox.commands import Command, ExecResult
@@ -36,7 +38,11 @@ class RunShell:
     ) -> ToolOutcome:
         """Run the command; a non-zero exit, a signal and a passed deadline are results."""
         command = Command(("bash", "-c", arguments.command), deadline_s=arguments.timeout_s)
-        result = await sandbox.commands.run(command, output.sink)
+        try:
+            result = await sandbox.commands.run(command, output.sink)
+        except GuestRefused:  # nothing was started: every template has this shell
+            plain = replace(command, argv=("/bin/sh", *command.argv[1:]))
+            result = await sandbox.commands.run(plain, output.sink)
         if not result.ok:
             await output.write(f"\n[{_ending(result, arguments.timeout_s)}]\n", stream="stderr")
         if result.timed_out:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forge.errors import SandboxDied, SandboxStopped
+from forge.errors import GuestRefused, SandboxDied, SandboxStopped
 from forge.events import AnyEvent, ToolFinished, ToolOutcome, ToolOutput
 from forge.messages import ToolCall
 from forge.sandbox.base import Sandbox, SandboxSpec
+from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.files import HOME
+from forge.sandbox.output import Sink
 from forge.testing.clock import FakeClock
 from forge.testing.sandbox import LocalProvider, LocalSandbox
 from forge.tools.base import Arguments, Output
@@ -128,6 +130,26 @@ async def test_a_command_ends_in_words(
     answer = await Session(sandbox).call("run_shell", command=command)
     assert answer.outcome == outcome
     assert words in answer.result.content
+
+
+class WithoutBash:
+    """A sandbox of a template that has no bash."""
+
+    def __init__(self, sandbox: LocalSandbox) -> None:
+        self._inner = sandbox.commands
+        self.commands = self
+
+    async def run(self, command: Command, sink: Sink) -> ExecResult:
+        if command.argv[0] == "bash":
+            raise GuestRefused("cannot start bash: No such file or directory")
+        return await self._inner.run(command, sink)
+
+
+async def test_a_machine_without_bash_runs_command_lines_by_sh(sandbox: LocalSandbox):
+    """A template may be made of any image that has a shell."""
+    session = Session(WithoutBash(sandbox))
+    answer = await session.call("run_shell", command="echo by $0")
+    assert (answer.outcome, answer.result.content) == ("ok", "by /bin/sh\n")
 
 
 async def test_a_command_that_prints_without_end_is_killed_at_its_deadline(sandbox: LocalSandbox):
