@@ -25,14 +25,14 @@ def revision_of(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the database to `HEAD`, inside the caller's transaction.
+def migrate(connection: Connection, to: str = HEAD) -> None:
+    """Bring the database forward to a revision, inside the caller's transaction.
 
     Raises:
         LedgerError: the database was written by a newer Forge.
     """
     current = revision_of(connection)
-    if current == HEAD:
+    if current == to:
         return
     from alembic import command
     from alembic.config import Config
@@ -48,4 +48,4 @@ def migrate(connection: Connection) -> None:
             f"The database is at revision {current!r}, which this version of Forge does not know.",
             hint="Use the newer Forge that wrote it, or point FORGE_HOME at another folder.",
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
