@@ -25,6 +25,8 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── NoSpace
     │   ├── WorkerUnreachable
     │   ├── WorkerForeign
+    │   ├── StorageUnreachable
+    │   ├── StorageRefused
     │   ├── DatabaseUnreachable
     │   ├── DatabaseRefused
     │   └── DatabaseBusy

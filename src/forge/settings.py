@@ -96,6 +96,14 @@ class Settings(BaseSettings):
         "Empty: SQLite, in the file `forge.db` of `FORGE_HOME`.",
         default=SecretStr(""),
     )
+    blobs_url: SecretStr = _setting(
+        "FORGE_BLOBS_URL",
+        "The S3-compatible bucket to keep files in, as "
+        "`s3://key:secret@bucket/prefix?endpoint=https://storage.example&region=name`; "
+        "never shown.",
+        "Empty: the folder `blobs` of `FORGE_HOME`.",
+        default=SecretStr(""),
+    )
     model: str = _setting(
         "FORGE_MODEL",
         "The model to ask, as `provider:model`, a provider alone for its default model, or `auto`.",
@@ -305,6 +313,7 @@ def environment_of_children() -> dict[str, str]:
         "ANTHROPIC_API_KEY",
         "OPENAI_API_KEY",
         "FORGE_DATABASE_URL",
+        "FORGE_BLOBS_URL",
         "FORGE_SANDBOX",
         "FORGE_WORKER",
     }

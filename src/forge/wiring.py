@@ -219,7 +219,7 @@ async def open_forge(
         _make_home(settings.home)
         database = await stack.enter_async_context(Database.open(_place(settings)))
         machines = await stack.enter_async_context(open_machines(settings, notify))
-        blobs = BlobStore(settings.home / "blobs")
+        blobs = open_blobs(settings)
         driver = RunDriver(
             provider=machines.provider,
             model=model,
@@ -290,6 +290,20 @@ def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
         f"{choice.name} needs a key, and {name} is not set.",
         hint=f"Set {name}, or choose another model with --model (`--model offline` needs no key).",
     )
+
+
+def open_blobs(settings: Settings) -> BlobStore:
+    """Where files are kept. It holds nothing open.
+
+    Raises:
+        SettingsInvalid: FORGE_BLOBS_URL is none of a bucket, or the extra `s3` is not installed.
+    """
+    folder, url = settings.home / "blobs", settings.blobs_url.get_secret_value()
+    if not url:
+        return BlobStore(folder)
+    from forge.store.s3 import S3Blobs
+
+    return S3Blobs(folder, url)
 
 
 def _place(settings: Settings) -> Path | str:

@@ -58,6 +58,23 @@ class WorkerForeign(HostUnfit):
     default_hint: ClassVar[str] = "Install the same release of Forge on both computers."
 
 
+class StorageUnreachable(HostUnfit):
+    """The object store of files does not answer, or not as one does."""
+
+    code: ClassVar[str] = "storage_unreachable"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = (
+        "See to it that the bucket of FORGE_BLOBS_URL is there and can be reached from here."
+    )
+
+
+class StorageRefused(HostUnfit):
+    """The object store of files does not accept our key."""
+
+    code: ClassVar[str] = "storage_refused"
+    default_hint: ClassVar[str] = "Check the key and the secret in FORGE_BLOBS_URL."
+
+
 class DatabaseUnreachable(HostUnfit):
     """The database's server does not answer, or the connection to it was lost."""
 

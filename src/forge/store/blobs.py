@@ -1,5 +1,8 @@
 """Files kept by what they hold: `sha256/ab/cdef…`, named by the digest of their bytes.
 
+`Blobs` is the contract, `BlobStore` a folder, `forge.store.s3` an object store; what each must do
+is in `forge.testing.blob_conformance`.
+
 A blob appears whole or not at all: it is written beside its place, flushed to disk and renamed.
 The same content is kept once. Nothing is ever changed in place, so a path handed out stays true.
 What a crash left half-written is under `partial/` until `sweep` removes it.
@@ -13,10 +16,11 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from forge.errors import FileNotFound, HostUnfit, InputRefused, LedgerCorrupt, NoSpace
 
+_PIECE = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,6 +29,50 @@ class Blob(NamedTuple):
 
     sha256: str
     size: int
+
+
+class Blobs(Protocol):
+    """Where bytes are kept by their digest: SHA-256 in lower-case hex. Whatever is named otherwise
+    is refused (InputRefused). Methods raise HostUnfit, or one of its kinds, where the place cannot
+    be used.
+    """
+
+    async def put(self, content: AsyncIterator[bytes], *, limit: int) -> Blob:
+        """Keep `content`, at most `limit` bytes of it; the same content again changes nothing.
+
+        Raises:
+            InputRefused: it is larger than `limit`; nothing was kept.
+            NoSpace: the disk is full; nothing was kept.
+        """
+        ...
+
+    def get(
+        self, sha256: str, *, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from `start` on, `length` of them or to the end, in pieces. They are not
+        compared with the digest. A range beyond the end is empty.
+
+        Raises:
+            FileNotFound: there is no such blob.
+        """
+        ...
+
+    async def size(self, sha256: str) -> int | None:
+        """How many bytes it has; None where there is no such blob."""
+        ...
+
+    async def verify(self, sha256: str) -> int:
+        """Read a blob through and compare; returns its size in bytes.
+
+        Raises:
+            FileNotFound: there is no such blob.
+            LedgerCorrupt: its bytes are not those it is named by.
+        """
+        ...
+
+    async def delete(self, sha256: str) -> None:
+        """Remove a blob; one that is not there is removed already."""
+        ...
 
 
 class BlobStore:
@@ -67,13 +115,39 @@ class BlobStore:
             raise InputRefused(f"{sha256[:80]!r} is not a SHA-256 digest in lower-case hex.")
         return self._folder / "sha256" / sha256[:2] / sha256[2:]
 
-    async def verify(self, sha256: str) -> int:
-        """Read a blob through and compare; returns its size in bytes.
+    async def get(
+        self, sha256: str, *, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """As in `Blobs`."""
+        path = self.path(sha256)
+        try:
+            with await asyncio.to_thread(path.open, "rb") as file:
+                file.seek(start)
+                left = path.stat().st_size if length is None else length
+                while piece := await asyncio.to_thread(file.read, min(_PIECE, left)):
+                    left -= len(piece)
+                    yield piece
+        except FileNotFoundError as error:
+            raise FileNotFound(f"No blob {sha256} is kept.") from error
+        except OSError as error:
+            raise _named(error, self._folder) from error
 
-        Raises:
-            FileNotFound: there is no such blob.
-            LedgerCorrupt: its bytes are not those it is named by.
-        """
+    async def size(self, sha256: str) -> int | None:
+        """As in `Blobs`."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    async def delete(self, sha256: str) -> None:
+        """As in `Blobs`."""
+        try:
+            self.path(sha256).unlink(missing_ok=True)
+        except OSError as error:
+            raise _named(error, self._folder) from error
+
+    async def verify(self, sha256: str) -> int:
+        """As in `Blobs`."""
         path = self.path(sha256)
         try:
             found, size = await asyncio.to_thread(_digest, path)
