@@ -112,7 +112,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
     ] = None,
     json: Json = False,
 ) -> None:
-    """Ask once: the agent writes code, runs it in a fresh machine, and answers."""
+    """Ask once, and watch an agent do it with code in a fresh machine."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.run import Order, prompt_from
@@ -185,7 +185,7 @@ def runs_show(
     ],
     json: Json = False,
 ) -> None:
-    """Show one run: every step, its cost, code and output; its ledger is checked."""
+    """Show one run. Every step, its cost, code and output; its ledger is checked."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.history import show_run

@@ -24,7 +24,7 @@ def microvm_probe(
     fresh: Annotated[bool, typer.Option("--fresh", help="Try again; believe no cache.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what this host can do, which accelerator works and why, and what to change."""
+    """Say what this host can do. Which accelerator works and why, and what to change."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.doctor import probe
@@ -37,7 +37,10 @@ def microvm_probe(
 @microvm.command("create")
 def microvm_create(
     template: Annotated[
-        str, typer.Option(metavar="NAME", help="A template's or a snapshot's name.")
+        str,
+        typer.Option(
+            metavar="NAME", help="A template's or a snapshot's name; else FORGE_TEMPLATE, or base."
+        ),
     ] = "",
 ) -> None:
     """Make a machine and leave it paused; prints its id and facts."""
@@ -49,7 +52,9 @@ def microvm_create(
 @microvm.command("exec", context_settings={"allow_interspersed_args": False})
 def microvm_exec(  # noqa: PLR0913 - one argument per option of the command
     machine: Machine,
-    argv: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="The program and words.")],
+    argv: Annotated[
+        list[str], typer.Argument(metavar="COMMAND", help="The program and its words.")
+    ],
     cwd: Annotated[str, typer.Option(metavar="PATH", help="Where it starts.")] = ".",
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable; may be repeated.")
@@ -61,7 +66,7 @@ def microvm_exec(  # noqa: PLR0913 - one argument per option of the command
     stdin: Annotated[bool, typer.Option("--stdin", help="Give it our standard input.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a command in a machine; its output is ours, and its exit code too."""
+    """Run a command in a machine. Its output is ours, and its exit code too."""
     from forge.cli import oneshot
 
     words = argv[1:] if argv[0] == "--" and len(argv) > 1 else argv  # where options end for others
@@ -122,7 +127,7 @@ def microvm_resume(
         float, typer.Option("--for", min=0, metavar="SECONDS", help="Then it is paused again.")
     ] = 0.0,
 ) -> None:
-    """Have a machine run for a while, so that its background processes go on."""
+    """Have a machine run for a while. Its background processes go on meanwhile."""
     from forge.cli import oneshot
 
     _one(oneshot.resume(machine, for_s))
@@ -133,7 +138,7 @@ def microvm_fork(
     machine: Machine,
     count: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="How many copies.")] = 1,
 ) -> None:
-    """Copy a machine, memory and all, and leave every copy paused; prints their ids."""
+    """Copy a machine, memory and all. Every copy is left paused; prints their ids."""
     from forge.cli import oneshot
 
     _one(oneshot.fork(machine, count))
@@ -144,7 +149,7 @@ def microvm_snapshot(
     machine: Machine,
     name: Annotated[str, typer.Argument(help="What `create --template` will call it.")],
 ) -> None:
-    """Keep what a machine is now under a name that machines can be made from."""
+    """Keep what a machine is now. `create --template` makes machines of it."""
     from forge.cli import oneshot
 
     _one(oneshot.snapshot(machine, name))
@@ -160,7 +165,7 @@ def microvm_destroy(machine: Machine) -> None:
 
 @microvm.command("serve")
 def microvm_serve() -> None:
-    """Be a worker on standard input and output: another Forge starts this and uses its machines."""
+    """Be a worker on standard input and output. Another Forge starts this and uses its machines."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.serving import serve

@@ -51,7 +51,7 @@ def template_build(  # noqa: PLR0913 - one argument per option of the command
         bool, typer.Option("--network", help="Let RUN lines use this host's network.")
     ] = False,
 ) -> None:
-    """Make a template from a Dockerfile or an OCI image, and see that its machines work."""
+    """Make a template from a Dockerfile or an OCI image. It is kept if its machines work."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.template import build_template, order
@@ -84,7 +84,7 @@ def template_list(json: Json = False) -> None:
 def template_show(
     name: Annotated[str, typer.Argument(help="One of your own templates.")], json: Json = False
 ) -> None:
-    """Show what a template of your own was made from, and how its machines run."""
+    """Show a template of your own. What it was made from, and how its machines run."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.template import show_template
@@ -98,7 +98,7 @@ def template_show(
 def template_remove(
     name: Annotated[str, typer.Argument(help="One of your own templates.")],
 ) -> None:
-    """Forget a template of your own; machines that run are not disturbed."""
+    """Forget a template of your own. Machines that run are not disturbed."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.template import remove_template

@@ -19,7 +19,9 @@ _VOLUME = Annotated[str, typer.Argument(metavar="NAME", help="The volume.")]
 @volume.command("create")
 def volume_create(
     name: _VOLUME,
-    size: Annotated[int, typer.Option(metavar="MIB", help="How much it holds, in MiB.")] = 1024,
+    size: Annotated[
+        int, typer.Option(metavar="MIB", help="How much it holds: 16 MiB to 1 TiB.")
+    ] = 1024,
 ) -> None:
     """Make an empty volume."""
 
@@ -45,7 +47,7 @@ def volume_list(json: Json = False) -> None:
 
 @volume.command("show")
 def volume_show(name: _VOLUME, json: Json = False) -> None:
-    """Show one volume: its size, what it occupies, and whether it was given back whole."""
+    """Show one volume. Its size, what it occupies, and whether it was given back whole."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
         from forge.cli.volume import show
