@@ -25,8 +25,10 @@ from forge.ledger.read import LedgerReader
 from forge.messages import AssistantMessage, Text, ToolCall
 from forge.models.base import ModelEvent, ModelRequest, ModelResponse, TextDelta, ToolInputDelta
 from forge.runs.driver import RunDriver
+from forge.runs.machines import ConversationMachines
+from forge.runs.orders import Orders
 from forge.runs.owner import this_process
-from forge.runs.service import RunService
+from forge.runs.service import open_runs
 from forge.runs.wish import RunWish
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeResult
@@ -127,18 +129,19 @@ def say(name: str, value: float, n: int) -> None:
 async def steps(folder: Path, database: Database) -> list[float]:
     """Milliseconds from one model request to the next."""
     clock = SystemClock()
+    model = InstantModel()
     driver = RunDriver(
-        provider=InstantProvider(),
-        model=InstantModel(),
+        machines=ConversationMachines(InstantProvider()),
+        model_of=lambda _: model,
         ledger=LedgerWriter(database, clock),
+        reader=LedgerReader(database),
         blobs=BlobStore(folder / "blobs"),
         prices=PriceTable(None),
         clock=clock,
         owner=this_process(),
     )
-    service = RunService(driver, LedgerReader(database))
     wish = RunWish("go", caps=Caps(iterations=STEPS + 1))
-    async with service.start(wish) as run:
+    async with open_runs(driver, Orders(database, clock)) as service, service.start(wish) as run:
         marks = [
             time.perf_counter() * 1000
             async for record in run

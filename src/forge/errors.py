@@ -19,6 +19,8 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   │   ├── ConversationNotFound
     │   │   └── FileUnknown
     │   └── Conflict
+    │       ├── RunOver
+    │       └── NothingWaits
     ├── HostUnfit
     │   ├── ProgramMissing
     │   ├── NoAccelerator
@@ -73,9 +75,10 @@ written in `forge.failures`, a file for each family, and imported from here.
     ├── BudgetError
     │   ├── CapReached
     │   └── PriceUnknown
-    └── LedgerError
-        ├── LedgerCorrupt
-        └── LedgerUnwritable
+    ├── LedgerError
+    │   ├── LedgerCorrupt
+    │   └── LedgerUnwritable
+    └── SlowReader
 """
 
 from forge.failures.asked import *  # noqa: F403 - the tree is one name space

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_serializer
 
 from forge.errors import ForgeError
-from forge.ids import RunId, SandboxId
+from forge.ids import ConversationId, MessageId, RunId, SandboxId
 from forge.messages import AssistantMessage
 from forge.usage import Usage
 
 RunStatus = Literal["done", "failed", "cancelled", "capped", "interrupted"]
-ToolOutcome = Literal["ok", "error", "timeout", "crashed", "cancelled"]
+ToolOutcome = Literal["ok", "error", "timeout", "crashed", "cancelled", "interrupted", "denied"]
 StopReason = Literal["end", "tool_use", "max_tokens", "refusal"]
 
 
@@ -78,8 +78,27 @@ class Totals(Event):
     sandbox_s: float = 0
 
 
+class VolumeFact(Event):
+    """A volume of a machine, and where it has it."""
+
+    name: str
+    path: str
+    read_only: bool = False
+
+
+class MachineFact(Event):
+    """What machine a run was asked to be done in, besides its template: limits by name."""
+
+    limits: dict[str, int] = Field(default_factory=dict)
+    volumes: tuple[VolumeFact, ...] = ()
+
+
 class RunStarted(Event):
-    """A person asked."""
+    """A person asked. All that carrying the run out takes is in here: another process can do it.
+
+    `earlier` are the runs of the conversation before this one, oldest first; `approve` the tools
+    whose calls wait for a person.
+    """
 
     type: Literal["run.started"] = "run.started"
     prompt: str
@@ -87,6 +106,66 @@ class RunStarted(Event):
     template: str
     caps: Caps
     files: tuple[FileFact, ...] = ()
+    machine: MachineFact = MachineFact()
+    approve: tuple[str, ...] = ()
+    conversation_id: ConversationId | None = None
+    message_id: MessageId | None = None
+    earlier: tuple[RunId, ...] = ()
+
+
+class RunResumed(Event):
+    """A run goes on after whoever carried it out was gone, or after a cap with new caps.
+
+    Attempts count from 2, as the first one is the run's beginning.
+    """
+
+    type: Literal["run.resumed"] = "run.resumed"
+    attempt: int
+    why: Literal["interrupted", "asked"]
+    caps: Caps | None = None
+    by: str | None = None
+
+
+class RunRouted(Event):
+    """Which way of answering was chosen, why, and whether the person forced it."""
+
+    type: Literal["run.routed"] = "run.routed"
+    path: str
+    reason: str
+    forced: bool = False
+
+
+class MessageSteered(Event):
+    """A person said something while the run went on; the model hears it with this step."""
+
+    type: Literal["message.steered"] = "message.steered"
+    step: int
+    text: str
+    by: str | None = None
+    order_id: str = ""
+
+
+class ApprovalRequested(Event):
+    """A tool call waits for a person, until `expires_at`; then it counts as denied."""
+
+    type: Literal["approval.requested"] = "approval.requested"
+    step: int
+    call_id: str
+    name: str
+    arguments: str
+    expires_at: datetime
+
+
+class ApprovalDecided(Event):
+    """A person decided on a waiting call; `by` is None where the time ran out."""
+
+    type: Literal["approval.decided"] = "approval.decided"
+    step: int
+    call_id: str
+    approved: bool
+    by: str | None = None
+    why: str = ""
+    order_id: str = ""
 
 
 class SandboxCreated(Event):
@@ -110,13 +189,19 @@ class FileUploaded(Event):
 
 
 class ModelRequested(Event):
-    """A model call is about to be made; its budget was checked. Steps and attempts count from 1."""
+    """A model call is about to be made; its budget was checked. Steps and attempts count from 1.
+
+    `input_tokens` (estimated high), `max_tokens` and `worst_usd` are the most that it can come to:
+    what it counts as where nobody hears of its end.
+    """
 
     type: Literal["model.requested"] = "model.requested"
     step: int
     attempt: int
     model: str
     max_tokens: int
+    input_tokens: int = 0
+    worst_usd: Decimal | None = Decimal(0)
 
 
 class ModelText(Event):
@@ -244,6 +329,11 @@ class RunFinished(Event):
 
 AnyEvent = Annotated[
     RunStarted
+    | RunResumed
+    | RunRouted
+    | MessageSteered
+    | ApprovalRequested
+    | ApprovalDecided
     | SandboxCreated
     | FileUploaded
     | ModelRequested

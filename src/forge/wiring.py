@@ -37,8 +37,10 @@ from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.models.base import Model
 from forge.runs.driver import RunDriver
+from forge.runs.machines import open_machines_of
+from forge.runs.orders import Orders
 from forge.runs.owner import this_process
-from forge.runs.service import RunService
+from forge.runs.service import RunService, open_runs
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
@@ -49,6 +51,7 @@ from forge.settings import (
     DEFAULT_MODELS,
     ModelChoice,
     Settings,
+    choose_model,
     environment_of_children,
 )
 from forge.store.blobs import BlobStore
@@ -214,23 +217,24 @@ async def open_forge(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         prices = PriceTable(settings.prices)
-        model = make_model(settings, choice)
-        stack.push_async_callback(model.close)
+        models = await stack.enter_async_context(open_models(settings, choice))
         _make_home(settings.home)
         database = await stack.enter_async_context(Database.open(_place(settings)))
         machines = await stack.enter_async_context(open_machines(settings, notify))
         blobs = open_blobs(settings)
+        kept = await stack.enter_async_context(open_machines_of(machines.provider))
         driver = RunDriver(
-            provider=machines.provider,
-            model=model,
+            machines=kept,
+            model_of=models.of,
             ledger=LedgerWriter(database, clock),
+            reader=LedgerReader(database),
             blobs=blobs,
             prices=prices,
             clock=clock,
             owner=this_process(),
         )
-        service = RunService(driver, LedgerReader(database))
-        _tell_recovered(await service.recover(), notify)
+        service = await stack.enter_async_context(open_runs(driver, Orders(database, clock)))
+        _tell_recovered((await service.recover()).closed, notify)
         yield Forge(settings, choice, service, machines, blobs.path)
 
 
@@ -247,6 +251,44 @@ def open_volumes(settings: Settings) -> VolumeStore:
 def history_only() -> ModelChoice:
     """The choice of whoever only looks at runs: a model that is free to load and calls nobody."""
     return ModelChoice("offline", DEFAULT_MODELS["offline"], "as nothing is asked")
+
+
+class Models:
+    """The models that runs ask, each made and connected when it is first named."""
+
+    def __init__(self, settings: Settings, usual: Model, choice: ModelChoice) -> None:
+        self._settings, self._usual = settings, usual
+        self._made = {"": usual, choice.name: usual, usual.name: usual}
+
+    def of(self, name: str) -> Model:
+        """The model of this name, as `provider:model`; the usual one for none.
+
+        Raises:
+            NameUnknown, SettingsInvalid: as in `make_model`.
+        """
+        if name not in self._made:
+            choice = choose_model(self._settings, name)
+            self._made[name] = make_model(self._settings, choice)
+        return self._made[name]
+
+    async def close(self) -> None:
+        """Free their connections."""
+        for model in {id(model): model for model in self._made.values()}.values():
+            await model.close()
+
+
+@asynccontextmanager
+async def open_models(settings: Settings, choice: ModelChoice) -> AsyncIterator[Models]:
+    """Models until the block is left.
+
+    Raises:
+        NameUnknown, SettingsInvalid: as in `make_model`.
+    """
+    models = Models(settings, make_model(settings, choice), choice)
+    try:
+        yield models
+    finally:
+        await models.close()
 
 
 def make_model(settings: Settings, choice: ModelChoice) -> Model:

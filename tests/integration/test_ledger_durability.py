@@ -8,20 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from forge.budget.prices import PriceTable
-from forge.clock import SystemClock
 from forge.errors import RunNotFound
 from forge.events import RunFinished
 from forge.ids import RunId
-from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
-from forge.models.offline import OfflineModel
-from forge.runs.driver import RunDriver
-from forge.runs.owner import this_process
-from forge.runs.service import RunService
-from forge.store.blobs import BlobStore
 from forge.store.database import Database
-from forge.testing.sandbox import LocalProvider
+from running import house
 
 PROGRAM = """
 import asyncio, sys
@@ -32,8 +24,10 @@ from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.models.offline import OfflineModel
 from forge.runs.driver import RunDriver
+from forge.runs.machines import ConversationMachines
+from forge.runs.orders import Orders
 from forge.runs.owner import this_process
-from forge.runs.service import RunService
+from forge.runs.service import open_runs
 from forge.runs.wish import RunWish
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
@@ -45,13 +39,14 @@ async def main(home):
     clock = SystemClock()
     async with Database.open(home / "forge.db") as database:
         driver = RunDriver(
-            LocalProvider(), OfflineModel(), LedgerWriter(database, clock),
+            ConversationMachines(LocalProvider()), lambda _: OfflineModel(),
+            LedgerWriter(database, clock), LedgerReader(database),
             BlobStore(home / "blobs"), PriceTable(None), clock, this_process(),
         )
-        service = RunService(driver, LedgerReader(database))
-        async with service.start(RunWish(f"```python\\n{CODE}\\n```")) as run:
-            async for record in run:
-                print(run.id, record.seq, record.hash, flush=True)
+        async with open_runs(driver, Orders(database, clock)) as service:
+            async with service.start(RunWish(f"```python\\n{CODE}\\n```")) as run:
+                async for record in run:
+                    print(run.id, record.seq, record.hash, flush=True)
 
 asyncio.run(main(Path(sys.argv[1])))
 """
@@ -80,7 +75,7 @@ async def test_a_killed_run_keeps_all_it_showed_and_is_closed_at_the_next_start(
     run_id = RunId(shown[0][0])
 
     async with Database.open(tmp_path / "forge.db") as database:
-        reader, clock = LedgerReader(database), SystemClock()
+        reader = LedgerReader(database)
         before = await reader.records(run_id)
         await reader.verify(run_id)
         assert [[record.run_id, str(record.seq), record.hash] for record in before][
@@ -88,13 +83,10 @@ async def test_a_killed_run_keeps_all_it_showed_and_is_closed_at_the_next_start(
         ] == shown
         assert not isinstance(before[-1].event, RunFinished)
 
-        driver = RunDriver(
-            LocalProvider(), OfflineModel(), LedgerWriter(database, clock),
-            BlobStore(tmp_path / "blobs"), PriceTable(None), clock, this_process(),
-        )  # fmt: skip
-        service = RunService(driver, reader)
-        assert await service.recover() == (run_id,)
-        assert await service.recover() == ()
+    async with house(tmp_path) as home:
+        service, reader = home.service, home.reader
+        assert (await service.recover()).closed == (run_id,)
+        assert (await service.recover()).closed == ()
         after = await reader.records(run_id)
         assert after[:-1] == before
         assert isinstance(after[-1].event, RunFinished)

@@ -14,7 +14,6 @@ LONGEST_FUNCTION = 60
 LONG_FILES = {
     "tests/integration/test_cli.py": "one command line, tried as whole processes in one house",
     "tests/unit/agent/test_loop.py": "one loop; its stage is set up once for all its tests",
-    "tests/unit/runs/test_service.py": "one service; its home is built once for all its tests",
     "tests/unit/sandbox/agent/test_connection.py": "one agent, honest and lying, on one fake guest",
     "tests/unit/wire/test_channel.py": "one channel; both its ends are set up once",
 }

@@ -38,13 +38,24 @@ its numbers, then the files you made by name. Say what you could not do or are n
 """
 
 
-def system_prompt(files: Sequence[FileFact] = (), template: str = "base") -> str:
+RENEWED = (
+    "The machine is a new one: the one that earlier steps or messages used is gone, and with it "
+    "variables, installed programs and running processes. Files that were given or kept are back "
+    "in their places."
+)
+
+
+def system_prompt(
+    files: Sequence[FileFact] = (), template: str = "base", *, renewed: bool = False
+) -> str:
     """The system prompt: with what a machine of this template has, and the files that the person
-    gave by name.
+    gave by name; `renewed`: what was done before was done in another machine.
     """
     machine = MACHINES.get(template) or _OTHER.format(template=template)
-    told = SYSTEM.replace("{machine}", machine)
-    if not files:
-        return told
-    given = "\n".join(f"- /home/user/{file.name} ({file.size} bytes)" for file in files)
-    return f"{told}\n\nThe person gave these files:\n{given}"
+    parts = [SYSTEM.replace("{machine}", machine)]
+    if renewed:
+        parts.append(RENEWED)
+    if files:
+        given = "\n".join(f"- /home/user/{file.name} ({file.size} bytes)" for file in files)
+        parts.append(f"The person gave these files:\n{given}")
+    return "\n\n".join(parts)

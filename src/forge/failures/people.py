@@ -86,3 +86,17 @@ class Conflict(InputRefused):
 
     code: ClassVar[str] = "conflict"
     default_hint: ClassVar[str] = "Look at what is there now, then ask again."
+
+
+class RunOver(Conflict):
+    """The run is over, so nothing can be told to it; or it goes on, so it cannot be resumed."""
+
+    code: ClassVar[str] = "run_over"
+    default_hint: ClassVar[str] = "Look at how the run stands, and ask again in a new one."
+
+
+class NothingWaits(Conflict):
+    """No call of this id waits for a decision in the run."""
+
+    code: ClassVar[str] = "nothing_waits"
+    default_hint: ClassVar[str] = "It was decided or its time ran out; look at the run's events."

@@ -115,3 +115,21 @@ class LedgerUnwritable(LedgerError):
 
     code: ClassVar[str] = "ledger_unwritable"
     default_hint: ClassVar[str] = "Check that FORGE_HOME is writable and its disk has space."
+
+
+class SlowReader(ForgeError):
+    """Who follows a run read too slowly and was let go; nothing is lost.
+
+    Args:
+        message: what happened.
+        after: the number of the last record that was handed over.
+    """
+
+    code: ClassVar[str] = "slow_reader"
+    fault: ClassVar[Fault] = "person"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Come back after the last record that arrived; the rest is kept."
+
+    def __init__(self, message: str, *, hint: str | None = None, after: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after

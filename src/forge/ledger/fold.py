@@ -15,9 +15,13 @@ from typing import Literal
 from forge.errors import LedgerCorrupt
 from forge.events import (
     AnyEvent,
+    ApprovalDecided,
+    ApprovalRequested,
     ArtifactSaved,
+    Caps,
     Fault,
     FileUploaded,
+    MessageSteered,
     ModelFailed,
     ModelRequested,
     ModelResponded,
@@ -25,6 +29,8 @@ from forge.events import (
     Notice,
     Record,
     RunFinished,
+    RunResumed,
+    RunRouted,
     RunStarted,
     RunStatus,
     SandboxCreated,
@@ -42,11 +48,16 @@ from forge.usage import Usage
 
 @dataclass(slots=True)
 class ToolView:
-    """A tool call. `outcome` is None while it runs, or where the run ended before it did."""
+    """A tool call. `outcome` is None while it runs or waits, or where the run ended before it
+    did; `begun` is False while it only waits for a person.
+    """
 
     call_id: str
     name: str
     arguments: str
+    begun: bool = True
+    asked: ApprovalRequested | None = None
+    decided: ApprovalDecided | None = None
     output: list[ToolOutput | ToolDisplayed] = field(default_factory=list)
     outcome: ToolOutcome | None = None
     content: str = ""
@@ -55,10 +66,16 @@ class ToolView:
 
 @dataclass(slots=True)
 class StepView:
-    """One model call and the tool calls it led to. `text` grows while the model writes."""
+    """One model call and the tool calls it led to. `text` grows while the model writes. `asked` is
+    the call that nobody has heard the end of, `lost` are those whose end nobody ever will.
+    """
 
     step: int
     text: str = ""
+    steered: list[MessageSteered] = field(default_factory=list)
+    asked: ModelRequested | None = None
+    attempts: int = 0
+    lost: list[ModelRequested] = field(default_factory=list)
     message: AssistantMessage | None = None
     failures: list[ModelFailed] = field(default_factory=list)
     tools: list[ToolView] = field(default_factory=list)
@@ -68,10 +85,18 @@ class StepView:
     duration_ms: float | None = None
     first_token_ms: float | None = None
 
+    @property
+    def unknown(self) -> tuple[ModelRequested, ...]:
+        """The calls that count as the most they can come to."""
+        return (*self.lost, self.asked) if self.asked else tuple(self.lost)
+
 
 @dataclass(slots=True)
 class RunView:
-    """A run as a person sees it. `answer` is the last thing the model said, whole or in part."""
+    """A run as a person sees it. `answer` is the last thing the model said, whole or in part;
+    `caps` are those that hold now; time counts while the run was carried out, since `since` and
+    before. `orders` are the people's orders that it has taken.
+    """
 
     id: RunId
     started: RunStarted
@@ -79,8 +104,16 @@ class RunView:
     updated_at: datetime
     status: RunStatus | Literal["running"] = "running"
     answer: str = ""
+    attempt: int = 1
+    interruptions: int = 0
+    caps: Caps = field(default_factory=Caps)
+    routed: RunRouted | None = None
+    orders: set[str] = field(default_factory=set)
+    since: datetime | None = None
+    wall_before: float = 0
     sandbox: SandboxCreated | None = None
     sandbox_from: datetime | None = None
+    sandbox_before: float = 0
     uploads: list[FileUploaded] = field(default_factory=list)
     steps: list[StepView] = field(default_factory=list)
     artifacts: list[ArtifactSaved] = field(default_factory=list)
@@ -95,28 +128,36 @@ class RunView:
         if self.finished is not None:
             return self.finished
         until = now or self.updated_at
-        prices = [step.usd for step in self.steps]
+        unknown = [call for step in self.steps for call in step.unknown]
+        prices = [step.usd for step in self.steps] + [call.worst_usd for call in unknown]
         return Totals(
-            iterations=sum(step.message is not None for step in self.steps),
-            usage=sum((step.usage for step in self.steps), Usage()),
+            iterations=sum(step.message is not None for step in self.steps)
+            + sum(len(step.lost) for step in self.steps),
+            usage=sum((step.usage for step in self.steps), Usage())
+            + sum((_most(call) for call in unknown), Usage()),
             usd=None if None in prices else sum((p for p in prices if p is not None), Decimal(0)),
-            tool_calls=sum(len(step.tools) for step in self.steps),
-            wall_s=_seconds(self.created_at, until),
+            tool_calls=sum(tool.begun for step in self.steps for tool in step.tools),
+            wall_s=self.wall_before + _seconds(self.since or self.created_at, until),
             model_s=sum((step.duration_ms or 0) for step in self.steps) / 1000,
-            sandbox_s=_seconds(self.sandbox_from, until) if self.sandbox_from else 0,
+            sandbox_s=self.sandbox_before
+            + (_seconds(self.sandbox_from, until) if self.sandbox_from else 0),
         )
 
     @property
     def transcript(self) -> tuple[Message, ...]:
         """What was said between the person, the model and the tools, as a model is told it."""
-        messages: list[Message] = [UserMessage(parts=(Text(text=self.started.prompt),))]
+        messages: list[Message] = []
+        said: tuple[Text | ToolResult, ...] = (Text(text=self.started.prompt),)
         for step in self.steps:
+            said += tuple(Text(text=steered.text) for steered in step.steered)
             if step.message is None:
                 continue
+            if said:
+                messages.append(UserMessage(parts=said))
             messages.append(step.message)
-            results = _results(step)
-            if results:
-                messages.append(UserMessage(parts=results))
+            said = _results(step)
+        if said:
+            messages.append(UserMessage(parts=said))
         return tuple(messages)
 
 
@@ -127,16 +168,24 @@ class Folder:
         if not isinstance(first.event, RunStarted):
             raise LedgerCorrupt(f"The run {first.run_id} does not begin with run.started.")
         self.view = RunView(
-            id=first.run_id, started=first.event, created_at=first.at, updated_at=first.at
+            id=first.run_id,
+            started=first.event,
+            created_at=first.at,
+            updated_at=first.at,
+            caps=first.event.caps,
         )
 
     def add(self, record: Record) -> None:
         """Take the next record into the view. Kinds it does not know change nothing."""
-        self.view.updated_at = record.at
+        before, self.view.updated_at = self.view.updated_at, record.at
         event = record.event
         match event:
+            case RunResumed():
+                self._resume(event, before, record.at)
             case ModelRequested() | ModelText() | ModelResponded() | ModelFailed():
                 self._model(event)
+            case MessageSteered() | ApprovalRequested() | ApprovalDecided():
+                self._person(event)
             case ToolStarted() | ToolOutput() | ToolDisplayed() | ToolFinished():
                 self._tool(event)
             case RunFinished():
@@ -157,18 +206,52 @@ class Folder:
                     self.view.steps[-1].artifacts.append(event)
             case Notice():
                 self.view.notices.append(event.text)
+            case RunRouted():
+                self.view.routed = event
+
+    def _resume(self, event: RunResumed, before: datetime, at: datetime) -> None:
+        """What was under way is over: its machine is gone, and nobody hears of its model call."""
+        view = self.view
+        view.wall_before += _seconds(view.since or view.created_at, before)
+        if view.sandbox_from is not None:
+            view.sandbox_before += _seconds(view.sandbox_from, before)
+        view.since, view.sandbox_from, view.sandbox = at, None, None
+        view.attempt, view.caps = event.attempt, event.caps or view.caps
+        view.interruptions = view.interruptions + 1 if event.why == "interrupted" else 0
+        view.status, view.error, view.finished = "running", None, None
+        for step in view.steps:
+            if step.asked is not None:
+                step.lost.append(step.asked)
+                step.asked = None
+
+    def _person(self, event: MessageSteered | ApprovalRequested | ApprovalDecided) -> None:
+        step = self._step(event.step)
+        if isinstance(event, MessageSteered):
+            step.steered.append(event)
+            self.view.orders.add(event.order_id)
+            return
+        if isinstance(event, ApprovalRequested):
+            waits = ToolView(event.call_id, event.name, event.arguments, begun=False, asked=event)
+            step.tools.append(waits)
+            return
+        self.view.orders.add(event.order_id)
+        if (tool := _open(step, event.call_id)) is not None:
+            tool.decided = event
 
     def _model(self, event: ModelRequested | ModelText | ModelResponded | ModelFailed) -> None:
         step = self._step(event.step)
         match event:
             case ModelRequested():
                 step.text = ""  # what a failed attempt said is not the answer
+                step.asked, step.attempts = event, event.attempt
             case ModelText():
                 step.text += event.text
                 self.view.answer = step.text
             case ModelFailed():
                 step.failures.append(event)
+                step.asked = None
             case ModelResponded():
+                step.asked = None
                 step.message, step.text = event.message, event.message.text
                 step.usage, step.usd = event.usage, event.usd
                 step.duration_ms, step.first_token_ms = event.duration_ms, event.first_token_ms
@@ -176,13 +259,15 @@ class Folder:
 
     def _tool(self, event: ToolStarted | ToolOutput | ToolDisplayed | ToolFinished) -> None:
         step = self._step(event.step)
+        tool = _open(step, event.call_id)
         if isinstance(event, ToolStarted):
+            if tool is not None and not tool.begun:
+                tool.begun = True  # a person agreed
+                return
             step.tools.append(
                 ToolView(call_id=event.call_id, name=event.name, arguments=event.arguments)
             )
             return
-        # A model may use one id twice; the later call is the one that is still open.
-        tool = next((t for t in reversed(step.tools) if t.call_id == event.call_id), None)
         if tool is None:
             return
         if isinstance(event, ToolFinished):
@@ -211,6 +296,15 @@ def fold(records: Iterable[Record]) -> RunView:
     for record in remaining:
         folder.add(record)
     return folder.view
+
+
+def _open(step: StepView, call_id: str) -> ToolView | None:
+    """The call of this id; a model may use one id twice, and the later one is still open."""
+    return next((tool for tool in reversed(step.tools) if tool.call_id == call_id), None)
+
+
+def _most(call: ModelRequested) -> Usage:
+    return Usage(input_tokens=call.input_tokens, output_tokens=call.max_tokens)
 
 
 def _results(step: StepView) -> tuple[ToolResult, ...]:

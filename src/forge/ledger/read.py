@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from forge.clock import stamp
 from forge.errors import LedgerCorrupt, RunNotFound
 from forge.events import EVENT, Record, RunFinished, RunStatus
-from forge.ids import RunId
+from forge.ids import ConversationId, RunId, UserId
 from forge.ledger.chain import GENESIS, link
 from forge.store.database import Database
 from forge.store.tables import EVENTS, RUNS
@@ -33,6 +33,15 @@ class RunSummary(NamedTuple):
     title: str
     status: ViewStatus
     finished_at: datetime | None
+    user_id: UserId | None = None
+    conversation_id: ConversationId | None = None
+
+
+class Page(NamedTuple):
+    """Some of a run's records, and its status."""
+
+    status: str
+    records: tuple[Record, ...]
 
 
 class LedgerReader:
@@ -41,11 +50,17 @@ class LedgerReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def runs(self, *, limit: int = 50, before: RunId | None = None) -> tuple[RunSummary, ...]:
-        """The newest runs first, at most `limit`; `before` goes on after a page's last id."""
+    async def runs(
+        self, *, limit: int = 50, before: RunId | None = None, user_id: UserId | None = None
+    ) -> tuple[RunSummary, ...]:
+        """The newest runs first, at most `limit`; `before` goes on after a page's last id. With
+        `user_id` only that user's.
+        """
         query = select(RUNS).order_by(RUNS.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(RUNS.c.id < before)
+        if user_id is not None:
+            query = query.where(RUNS.c.user_id == user_id)
         return await self._summaries(query)
 
     async def running(self) -> tuple[RunSummary, ...]:
@@ -54,16 +69,18 @@ class LedgerReader:
             select(RUNS).where(RUNS.c.status == "running").order_by(RUNS.c.id)
         )
 
-    async def find(self, prefix: str) -> RunSummary:
-        """The one run whose id is, or begins with, `prefix`; `run_` may be left out.
+    async def find(self, prefix: str, *, user_id: UserId | None = None) -> RunSummary:
+        """The one run whose id is, or begins with, `prefix`; `run_` may be left out. With
+        `user_id` another's is not found.
 
         Raises:
             RunNotFound: there is none, or more than one.
         """
         wanted = prefix if prefix.startswith("run_") else f"run_{prefix}"
-        found = await self._summaries(
-            select(RUNS).where(RUNS.c.id.startswith(wanted, autoescape=True)).limit(2)
-        )
+        query = select(RUNS).where(RUNS.c.id.startswith(wanted, autoescape=True)).limit(2)
+        if user_id is not None:
+            query = query.where(RUNS.c.user_id == user_id)
+        found = await self._summaries(query)
         exact = [run for run in found if run.id == wanted]
         if exact or len(found) == 1:
             return (exact or found)[0]
@@ -71,15 +88,37 @@ class LedgerReader:
             raise RunNotFound(f"More than one run's id begins with {prefix[:80]!r}.")
         raise RunNotFound(f"There is no run {prefix[:80]!r}.")
 
-    async def records(self, run_id: RunId, *, after: int = 0) -> tuple[Record, ...]:
-        """A run's records numbered above `after`, in order, each checked against the one before.
+    async def run(self, run_id: RunId) -> RunSummary:
+        """The run of this very id.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._summaries(select(RUNS).where(RUNS.c.id == run_id))
+        if not found:
+            raise RunNotFound(f"There is no run {run_id[:80]!r}.")
+        return found[0]
+
+    async def records(
+        self, run_id: RunId, *, after: int = 0, limit: int | None = None
+    ) -> tuple[Record, ...]:
+        """A run's records numbered above `after`, in order and at most `limit`, each checked
+        against the one before.
 
         Raises:
             RunNotFound: there is no such run.
             LedgerCorrupt: they do not match their chain; says which record.
         """
-        _, rows = await self._fetch(run_id, after)
-        return _checked(run_id, after, rows)
+        return (await self.page(run_id, after=after, limit=limit)).records
+
+    async def page(self, run_id: RunId, *, after: int = 0, limit: int | None = None) -> Page:
+        """The same, with the run's status as it was no later than the records.
+
+        Raises:
+            RunNotFound, LedgerCorrupt: as in `records`.
+        """
+        status, rows = await self._fetch(run_id, after, limit)
+        return Page(status, _checked(run_id, after, rows))
 
     async def verify(self, run_id: RunId) -> int:
         """Check a run's whole chain and its end; returns how many records it has.
@@ -98,13 +137,19 @@ class LedgerReader:
             )
         return len(records)
 
-    async def _fetch(self, run_id: RunId, after: int) -> tuple[str, Sequence[Row[Any]]]:
-        """The run's status and its rows from `after` on, as they are at one moment."""
+    async def _fetch(
+        self, run_id: RunId, after: int, limit: int | None = None
+    ) -> tuple[str, Sequence[Row[Any]]]:
+        """The run's status and its rows from `after` on, that one and `limit` more, as they are at
+        one moment.
+        """
         query = (
             select(EVENTS)
             .where(EVENTS.c.run_id == run_id, EVENTS.c.seq >= after)
             .order_by(EVENTS.c.seq)
         )
+        if limit is not None:
+            query = query.limit(limit + (after > 0))
         async with self._database.reading() as connection:
             status = await connection.scalar(select(RUNS.c.status).where(RUNS.c.id == run_id))
             if status is None:
@@ -128,6 +173,8 @@ class LedgerReader:
                 title=row.title,
                 status=row.status,
                 finished_at=datetime.fromisoformat(row.finished_at) if row.finished_at else None,
+                user_id=row.user_id,
+                conversation_id=row.conversation_id,
             )
             for row in rows
         )

@@ -11,11 +11,15 @@ from forge.usage import Usage
 
 
 class Allowance:
-    """What one run may still spend; its wall time counts from when this is made."""
+    """What one run may still spend; its wall time counts from when this is made, and `passed_s`
+    before it.
+    """
 
-    def __init__(self, caps: Caps, prices: PriceTable, model: Model, clock: Clock) -> None:
+    def __init__(
+        self, caps: Caps, prices: PriceTable, model: Model, clock: Clock, *, passed_s: float = 0
+    ) -> None:
         self._caps, self._prices, self._model, self._clock = caps, prices, model, clock
-        self._begun = clock.monotonic()
+        self._begun = clock.monotonic() - passed_s
 
     def allow(self, spent: Totals, *, input_tokens: int, max_tokens: int) -> int:
         """How long an answer the next call may have; see `forge.agent.loop.Budget`."""
@@ -24,14 +28,14 @@ class Allowance:
             spent,
             next_input_tokens=input_tokens,
             max_tokens=max_tokens,
-            worst_usd=lambda answer: self._worst(input_tokens, answer),
+            worst_usd=lambda answer: self.worst(input_tokens, answer),
         )
         check(
             self._caps,
             spent,
             next_input_tokens=input_tokens,
             max_tokens=allowed,
-            worst_usd=self._worst(input_tokens, allowed) if self._caps.usd else None,
+            worst_usd=self.worst(input_tokens, allowed) if self._caps.usd else None,
             elapsed_s=self._clock.monotonic() - self._begun,
         )
         return allowed
@@ -40,7 +44,8 @@ class Allowance:
         """What a call cost in USD; None where its price is unknown."""
         return self._prices.cost(self._model.name, usage) if self._model.priced else Decimal(0)
 
-    def _worst(self, input_tokens: int, answer: int) -> Decimal | None:
+    def worst(self, input_tokens: int, max_tokens: int) -> Decimal | None:
+        """The most a call can cost in USD; None where its price is unknown."""
         if not self._model.priced:
             return Decimal(0)
-        return self._prices.worst_case(self._model.name, input_tokens, answer)
+        return self._prices.worst_case(self._model.name, input_tokens, max_tokens)

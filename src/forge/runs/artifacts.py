@@ -5,7 +5,7 @@ whoever writes them out on a host cannot be led elsewhere. What is hidden is lef
 is too large or too much is left with a notice, never silently.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
@@ -32,7 +32,15 @@ class Kept(Protocol):
 
 
 class Blobs(Protocol):
-    """Where artifacts are kept; `forge.store.blobs` is one."""
+    """Where files are kept; `forge.store.blobs` is one."""
+
+    def get(self, sha256: str) -> AsyncIterator[bytes]:
+        """The bytes of a blob.
+
+        Raises:
+            FileNotFound: no blob of this digest is kept.
+            HostUnfit: it cannot be read.
+        """
 
     async def put(self, content: AsyncIterator[bytes], *, limit: int) -> Kept:
         """Keep `content`.
@@ -61,14 +69,22 @@ class _Trace(NamedTuple):
 
 
 class Artifacts:
-    """Looks after one machine's home. It holds nothing open between calls."""
+    """Looks after one machine's home. It holds nothing open between calls; `before` are those that
+    the run has kept already.
+    """
 
-    def __init__(self, sandbox: Sandbox, blobs: Blobs, limits: ArtifactLimits) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        blobs: Blobs,
+        limits: ArtifactLimits,
+        before: Sequence[ArtifactSaved] = (),
+    ) -> None:
         self._sandbox, self._blobs, self._limits = sandbox, blobs, limits
         self._seen: dict[str, _Trace] = {}
-        self._kept: dict[str, str] = {}
-        self._bytes = 0
-        self._files = 0
+        self._kept = {artifact.name: artifact.sha256 for artifact in before}
+        self._bytes = sum(artifact.size for artifact in before)
+        self._files = len(before)
         self._told: set[str] = set()
 
     async def look(self) -> None:

@@ -1,120 +1,136 @@
 """A run's life, owned by one task: the only one that appends to its ledger.
 
-    check ─ begin ─ machine ─ uploads ─ loop ⇄ artifacts ─ stop ─ run.finished
-                       └────────┴─────────┴── a cap, an error, a cancel ──┘
+    ledger ─ begin or go on ─ live (see `forge.runs.life`) ─ stop ─ run.finished
+                               └── a cap, an error, a stop ──┘
 
-Each event is durable before anyone is shown it. Whatever happens once the run has begun, the
-machine is stopped and the last event is `run.finished`, unless the ledger itself cannot be written:
-then the machine is stopped and the next start's recovery closes the run. A cancel is answered at
-any point, and finishing is not interrupted by a second one; it is bounded by `STOP_S`.
+A driver is told a run's id and nothing else: what was asked, and how far it came, is on the ledger.
+Each event is durable before anyone is shown it. Once the run is under way it ends, whatever
+happens, with the machine stopped and `run.finished` as the last event. Two things leave it open:
+a ledger that cannot be written, and a cancel of the driver itself, as when this process shuts down.
+Then the machine is stopped, and whoever comes next goes on from the ledger.
+
+A person's stop is answered at any point, and the last event is there within a second, also where
+stopping the machine takes longer. Finishing is not interrupted by a second stop.
 
 This is one of the three boundaries where any exception may be caught (see architecture.md).
 """
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from forge.agent.loop import Assignment, run_loop
-from forge.agent.prompt import system_prompt
 from forge.budget.prices import PriceTable
 from forge.clock import Clock
-from forge.errors import BudgetError, CapReached, ForgeError, InputRefused, LedgerUnwritable
+from forge.errors import CapReached, FileNotFound, ForgeError, LedgerUnwritable
 from forge.events import (
     AnyEvent,
+    ApprovalDecided,
+    Caps,
     Fault,
-    FileFact,
-    FileUploaded,
-    ModelRequested,
+    MessageSteered,
     Record,
     RunFinished,
+    RunResumed,
     RunStarted,
     RunStatus,
-    SandboxCreated,
-    ToolFinished,
 )
-from forge.ids import RunId
+from forge.ids import RunId, UserId
 from forge.ledger.append import Appender, LedgerWriter
-from forge.ledger.fold import Folder, fold
-from forge.messages import Text, UserMessage
+from forge.ledger.fold import Folder, RunView, fold
+from forge.ledger.read import LedgerReader
 from forge.models.base import Model
-from forge.runs.allowance import Allowance
-from forge.runs.artifacts import ArtifactLimits, Artifacts, Blobs
+from forge.runs.artifacts import ArtifactLimits, Blobs
+from forge.runs.life import Life, Parts
+from forge.runs.machines import ConversationMachines
+from forge.runs.orders import Desk, Seat
+from forge.runs.publisher import Publisher
 from forge.runs.unbroken import unbroken
-from forge.runs.wish import RunWish, Upload
-from forge.sandbox.base import Sandbox, SandboxProvider
-from forge.sandbox.files import HOME
-from forge.tasks import together
-from forge.tools.files import ListFiles, ReadFile, WriteFile
-from forge.tools.run_python import RunPython
-from forge.tools.run_shell import RunShell
-from forge.tools.toolbox import Toolbox
-from forge.usage import Usage
 
 LOG = logging.getLogger(__name__)
 
-STOP_S = 15
-"""How long stopping a machine may take: killing a process is instant, so this is a broken host."""
+STOP_S = 0.5
+"""How long the last event waits for the machine's end: a person who stops a run waits for it."""
 
-TOOLS = (RunPython(), RunShell(), WriteFile(), ReadFile(), ListFiles())
+TRIES = 8
+"""How often a run is tried to be taken over from someone who still appends: each try loses only to
+an append at the same moment."""
 
-
-class Watcher(Protocol):
-    """Who is told of a run's records; `forge.runs.channel` is one."""
-
-    def publish(self, record: Record) -> None:
-        """Take a durable record, at once."""
-
-    async def room(self) -> None:
-        """Wait while more would be too much."""
+MOST_INTERRUPTIONS = 10
+"""How often a run is resumed after interruptions: one that takes its process down with it would do
+so for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDriver:
-    """What a run is made with. Everything in it has its own owner; a driver frees nothing of it."""
+    """What runs are carried out with. Everything in it has its own owner; it frees nothing."""
 
-    provider: SandboxProvider
-    model: Model
+    machines: ConversationMachines
+    model_of: Callable[[str], Model]
     ledger: LedgerWriter
+    reader: LedgerReader
     blobs: Blobs
     prices: PriceTable
     clock: Clock
     owner: str
     artifacts: ArtifactLimits = field(default_factory=ArtifactLimits)
+    approve_s: float = 3600.0
 
-    async def drive(
-        self, run_id: RunId, wish: RunWish, files: tuple[FileFact, ...], watcher: Watcher
-    ) -> None:
-        """Carry out a checked wish (see `forge.runs.wish.checked`), to its last event.
+    async def begin(
+        self, run_id: RunId, started: RunStarted, user_id: UserId | None = None
+    ) -> Record:
+        """Open a run's ledger.
 
         Raises:
-            LedgerUnwritable: an event could not be made durable; the machine was stopped.
-            CancelledError: this task was cancelled; the run is on the ledger as cancelled.
+            LedgerUnwritable: it could not be made durable.
         """
-        run = _Run(self, run_id, wish, files, watcher)
-        ending = Ending("done")
-        try:
-            await run.live()
-        except asyncio.CancelledError:
-            await run.end(Ending("cancelled"))
-            raise
-        except LedgerUnwritable:
-            await unbroken(run.stop())
-            raise
-        except CapReached as cap:
-            ending = Ending("capped", Fault.of(cap))
-        except ForgeError as error:
-            ending = Ending("failed", Fault.of(error))
-        except Exception as error:
-            LOG.exception("the run %s failed", run_id)
-            ending = Ending("failed", Fault.of(unforeseen(error)))
-        await run.end(ending)
+        _, first = await self.ledger.begin(run_id, self.owner, started, user_id)
+        return first
 
-    async def close_interrupted(self, run_id: RunId, records: Iterable[Record]) -> None:
+    async def reopen(
+        self, run_id: RunId, *, caps: Caps | None = None, by: str | None = None
+    ) -> tuple[Record, RunView] | None:
+        """Have a run go on from here: whoever carries it out until now cannot append to it any
+        more. None where it is over and no `caps` are given to go on with.
+
+        Raises:
+            RunNotFound, LedgerCorrupt: its ledger cannot be gone on from.
+            LedgerUnwritable: nothing can be appended to it.
+        """
+        for attempt in range(1, TRIES + 1):
+            records = await self.reader.records(run_id)
+            view = fold(records)
+            if view.status != "running" and caps is None:
+                return None
+            resumed = RunResumed(
+                attempt=view.attempt + 1,
+                why="interrupted" if caps is None else "asked",
+                caps=caps,
+                by=by,
+            )
+            try:
+                (record,) = await self.ledger.resume(run_id, records[-1]).append(resumed)
+            except LedgerUnwritable:
+                if attempt == TRIES:
+                    raise
+            else:
+                return record, view
+        raise AssertionError("unreachable")
+
+    async def drive(self, run_id: RunId, publisher: Publisher, desk: Desk) -> None:
+        """Carry out a run, from wherever its ledger ends, to its last event.
+
+        Raises:
+            RunNotFound, LedgerCorrupt: its ledger cannot be gone on from.
+            LedgerUnwritable: an event could not be made durable; the machine was stopped.
+            CancelledError: this task was cancelled; the machine was stopped, the run is open.
+        """
+        with publisher.carrying(run_id):
+            async with desk.seat(run_id) as seat:
+                await self._drive(run_id, publisher, seat, desk)
+
+    async def close_interrupted(self, run_id: RunId, records: Iterable[Record]) -> Record:
         """Give a run whose owner is gone its last event, with all that it came to so far.
 
         Raises:
@@ -123,8 +139,94 @@ class RunDriver:
         """
         kept = tuple(records)
         view = fold(kept)
-        await self.ledger.resume(run_id, kept[-1]).append(
+        (record,) = await self.ledger.resume(run_id, kept[-1]).append(
             RunFinished(status="interrupted", answer=view.answer, totals=view.totals())
+        )
+        return record
+
+    async def _drive(self, run_id: RunId, publisher: Publisher, seat: Seat, desk: Desk) -> None:
+        run = await self._open(run_id, publisher, desk)
+        if run is None:
+            return
+        seat.knows(run.view.orders)
+        if run.view.interruptions > MOST_INTERRUPTIONS:
+            await unbroken(run.finish(Ending("interrupted", Fault.of(_too_often()))))
+            return
+        try:
+            earlier = [fold(await self.reader.records(each)) for each in run.view.started.earlier]
+            life = Life(self._parts(run.view), run, seat)
+        except ForgeError as error:
+            await unbroken(run.finish(Ending("failed", Fault.of(error))))
+            return
+        try:
+            ending = await self._live(life, earlier, run_id, seat)
+        except (asyncio.CancelledError, LedgerUnwritable):
+            await unbroken(life.stop())
+            raise
+        seat.close()
+        await unbroken(self._end(life, run, ending))
+
+    async def _live(
+        self, life: Life, earlier: list[RunView], run_id: RunId, seat: Seat
+    ) -> "Ending":
+        """Live, and say how it ended.
+
+        Raises:
+            LedgerUnwritable, CancelledError: it has not ended.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            seat.arm(task.cancel)
+            await life.live(earlier)
+        except asyncio.CancelledError:
+            # The person's stop is answered here; one more cancel is this process going down.
+            if not seat.stopped or task.uncancel() > 0:
+                raise
+            return Ending("cancelled")
+        except LedgerUnwritable:
+            raise
+        except ForgeError as error:
+            return Ending(_status(error, life.attempt), Fault.of(error))
+        except Exception as error:
+            LOG.exception("the run %s failed", run_id)
+            return Ending("failed", Fault.of(unforeseen(error)))
+        return Ending("done")
+
+    async def _open(self, run_id: RunId, publisher: Publisher, desk: Desk) -> "_Open | None":
+        """The run's ledger, to append to; None where the run is over."""
+        records = await self.reader.records(run_id)
+        if not isinstance(records[-1].event, RunStarted | RunResumed | RunFinished):
+            if (reopened := await self.reopen(run_id)) is None:
+                return None
+            publisher.publish(reopened[0])
+            records = await self.reader.records(run_id)
+        if isinstance(records[-1].event, RunFinished):
+            return None
+        return _Open(self, records, publisher, desk)
+
+    async def _end(self, life: Life, run: "_Open", ending: "Ending") -> None:
+        """Stop the machine and append the last event, whichever takes longer."""
+        failed: ForgeError | None = None
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(life.stop())
+            await asyncio.wait({stopping}, timeout=STOP_S)
+            try:
+                await run.finish(ending, life)
+            except ForgeError as error:
+                failed = error  # raised in a group, it would not come out as itself
+        if failed is not None:
+            raise failed
+
+    def _parts(self, view: RunView) -> Parts:
+        return Parts(
+            machines=self.machines,
+            model=self.model_of(view.started.model),
+            blobs=self.blobs,
+            prices=self.prices,
+            clock=self.clock,
+            artifacts=self.artifacts,
+            approve_s=self.approve_s,
         )
 
 
@@ -135,158 +237,63 @@ class Ending(NamedTuple):
     error: Fault | None = None
 
 
+def _status(error: ForgeError, attempt: int) -> RunStatus:
+    """What a run comes to that ends with an error. A file that is not there is a blob that is gone
+    (those of a machine are the model's business), so an interrupted run cannot go on.
+    """
+    if isinstance(error, CapReached):
+        return "capped"
+    return "interrupted" if isinstance(error, FileNotFound) and attempt > 1 else "failed"
+
+
 def unforeseen(error: Exception) -> ForgeError:
     """An exception that nobody foresaw, without its text: that may hold what is secret."""
     return ForgeError(f"Forge itself failed ({type(error).__name__}); its log says where.")
 
 
-class _Run:
-    """One run under way. Its machine, its appender and its fold are this object's alone."""
+def _too_often() -> ForgeError:
+    return ForgeError(
+        f"The run was interrupted {MOST_INTERRUPTIONS} times in a row and is not resumed again.",
+        hint="Look at Forge's log for what ended its process, then ask again in a new run.",
+    )
+
+
+class _Open:
+    """A run's ledger while this process appends to it: append, fold and publish together."""
 
     def __init__(
-        self,
-        driver: RunDriver,
-        run_id: RunId,
-        wish: RunWish,
-        files: tuple[FileFact, ...],
-        watcher: Watcher,
+        self, driver: RunDriver, records: tuple[Record, ...], publisher: Publisher, desk: Desk
     ) -> None:
-        self._driver, self._wish, self._files, self._watcher = driver, wish, files, watcher
-        self._id = run_id
-        self._appender: Appender | None = None
-        self._folder: Folder | None = None
-        self._sandbox: Sandbox | None = None
-
-    async def live(self) -> None:
-        """Everything but the end."""
-        await unbroken(self._begin())
-        allowance = Allowance(
-            self._wish.caps, self._driver.prices, self._driver.model, self._driver.clock
-        )
-        sandbox = await self._machine()
-        for upload, fact in zip(self._wish.files, self._files, strict=True):
-            await self._upload(sandbox, upload, fact)
-        artifacts = Artifacts(sandbox, self._driver.blobs, self._driver.artifacts)
-        await artifacts.look()
-        toolbox = Toolbox(sandbox, TOOLS, self._driver.clock)
-        assignment = Assignment(
-            system=system_prompt(self._files, self._wish.machine.template),
-            messages=(UserMessage(parts=(Text(text=self._wish.prompt),)),),
-        )
-        loop = run_loop(self._driver.model, toolbox, allowance, self._driver.clock, assignment)
-        await self._follow(loop, artifacts)
-
-    async def end(self, ending: Ending) -> None:
-        """Stop the machine and append the last event, whatever else is asked meanwhile."""
-        await unbroken(self._end(ending))
-
-    async def stop(self) -> None:
-        """Stop the machine. What goes wrong is logged: the run's own ending matters more."""
-        if self._sandbox is None:
-            return
-        sandbox, self._sandbox = self._sandbox, None
-        try:
-            async with asyncio.timeout(STOP_S):
-                await sandbox.stop()
-        except (ForgeError, OSError, TimeoutError):
-            LOG.exception("the machine %s could not be stopped in order", sandbox.facts.id)
-
-    async def _begin(self) -> None:
-        started = RunStarted(
-            prompt=self._wish.prompt,
-            model=self._driver.model.name,
-            template=self._wish.machine.template,
-            caps=self._wish.caps,
-            files=self._files,
-        )
-        self._appender, first = await self._driver.ledger.begin(
-            self._id, self._driver.owner, started
-        )
-        self._folder = Folder(first)
-        self._watcher.publish(first)
-
-    async def _machine(self) -> Sandbox:
-        """Make the machine while the price table, slow to load, is read in another thread."""
-        model, prices = self._driver.model, self._driver.prices
-        async with together() as group:
-            if model.priced:
-                group.create_task(asyncio.to_thread(prices.cost, model.name, Usage()))
-            group.create_task(self._create())
-        assert self._sandbox is not None
-        facts = self._sandbox.facts
-        await self._record(
-            SandboxCreated(
-                sandbox_id=facts.id,
-                provider=facts.provider,
-                accelerator=facts.accelerator,
-                template=facts.template,
-                duration_ms=facts.create_ms,
-            )
-        )
-        return self._sandbox
-
-    async def _create(self) -> None:
-        self._sandbox = await self._driver.provider.create(self._wish.machine)
-
-    async def _upload(self, sandbox: Sandbox, upload: Upload, fact: FileFact) -> None:
-        path, digest = f"{HOME}/{upload.name}", hashlib.sha256()
-
-        async def measured() -> AsyncGenerator[bytes, None]:
-            async with aclosing(upload.open()) as chunks:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    yield chunk
-
-        async with aclosing(measured()) as content:
-            size = await sandbox.files.write(path, content)
-        if digest.hexdigest() != fact.sha256:
-            raise InputRefused(f"The file {upload.name} changed while it was read.")
-        await self._record(FileUploaded(path=path, size=size, sha256=fact.sha256))
-
-    async def _follow(self, loop: AsyncGenerator[AnyEvent, None], artifacts: Artifacts) -> None:
-        """Append what the loop yields; after each step's tools, keep what they made."""
-        step, tools = 0, False
-        try:
-            async with aclosing(loop):
-                async for event in loop:
-                    if isinstance(event, ModelRequested) and tools:
-                        await self._collect(artifacts, step)
-                        tools = False
-                    if isinstance(event, ToolFinished):
-                        step, tools = event.step, True
-                    await self._record(event)
-        except BudgetError:
-            if tools:
-                await self._collect(artifacts, step)
-            raise
-
-    async def _collect(self, artifacts: Artifacts, step: int) -> None:
-        async with aclosing(artifacts.collect(step)) as events:
-            async for event in events:
-                await self._record(event)
-
-    async def _record(self, event: AnyEvent) -> None:
-        await unbroken(self._append(event))
-        await self._watcher.room()
-
-    async def _append(self, event: AnyEvent) -> None:
-        """Append, fold and publish together, so that none of the three misses a record."""
-        assert self._appender is not None
-        assert self._folder is not None
-        for record in await self._appender.append(event):
+        self._driver, self._publisher, self._desk = driver, publisher, desk
+        self._folder = Folder(records[0])
+        for record in records[1:]:
             self._folder.add(record)
-            self._watcher.publish(record)
+        self._appender: Appender = driver.ledger.resume(records[0].run_id, records[-1])
 
-    async def _end(self, ending: Ending) -> None:
-        await self.stop()
-        if self._folder is None:
-            return  # the run never began
-        view = self._folder.view
+    @property
+    def view(self) -> RunView:
+        """What the run has come to."""
+        return self._folder.view
+
+    async def record(self, event: AnyEvent) -> None:
+        """See `forge.runs.life.Ledger.record`."""
+        await unbroken(self._append(event))
+
+    async def finish(self, ending: Ending, life: Life | None = None) -> None:
+        """Append the last event."""
+        now = self._driver.clock.now()
         await self._append(
             RunFinished(
                 status=ending.status,
-                answer=view.answer,
+                answer=self.view.answer,
                 error=ending.error,
-                totals=view.totals(self._driver.clock.now()),
+                totals=life.totals(now) if life else self.view.totals(now),
             )
         )
+
+    async def _append(self, event: AnyEvent) -> None:
+        for record in await self._appender.append(event):
+            self._folder.add(record)
+            self._publisher.publish(record)
+        if isinstance(event, MessageSteered | ApprovalDecided) and event.order_id:
+            await self._desk.tick_off((event.order_id,))

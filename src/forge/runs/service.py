@@ -1,31 +1,51 @@
-"""Runs as the floors above see them: start one and watch it, list them, look at one, tidy up.
+"""Runs as the floors above see them: submit one and follow it, steer it, stop it, look at it.
 
-    async with service.start(RunWish(prompt="…")) as run:
-        async for record in run:
-            ...
+    run_id = await service.submit(RunWish(prompt="…"))
+    async for record in service.follow(run_id):
+        ...
 
-Leaving the block ends the run: if it is still going, it is cancelled, and the block is left when
-its machine is stopped and its ledger closed. `run.cancel()` does the same and lets the reader see
-the last records.
+A run that was submitted is on its ledger and goes on whoever follows it; `stop` ends it. The block
+of `start` ties a run to whoever watches it instead: leaving the block ends the run, and the block
+is left when its machine is stopped and its ledger closed.
+
+Made by `open_runs`, which owns the tasks of the runs that this process carries out. Leaving it
+hands them over: their machines are stopped, and the next process goes on from their ledgers.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import NamedTuple
 
-from forge.errors import LedgerCorrupt, LedgerUnwritable
-from forge.events import Record
-from forge.ids import RunId, new_run_id
+from forge.errors import (
+    InputRefused,
+    LedgerCorrupt,
+    LedgerUnwritable,
+    NothingWaits,
+    RunOver,
+    SlowReader,
+)
+from forge.events import Caps, Record
+from forge.ids import RunId, UserId, new_run_id
 from forge.ledger.fold import RunView, fold
 from forge.ledger.read import LedgerReader, RunSummary
-from forge.runs.channel import Channel
 from forge.runs.driver import RunDriver
+from forge.runs.engine.base import Drive, RunEngine
+from forge.runs.engine.inline import open_inline
+from forge.runs.orders import Desk, Orders, open_desk
 from forge.runs.owner import is_alive
-from forge.runs.wish import RunWish, checked
+from forge.runs.publisher import Publisher
+from forge.runs.unbroken import unbroken
+from forge.runs.wish import RunWish, check, kept, started_of
 from forge.tasks import together
 
 LOG = logging.getLogger(__name__)
+
+LONGEST_WORDS = 100_000
+"""How much a person may tell a run that goes on, in characters."""
+
+OpenEngine = Callable[[Drive], AbstractAsyncContextManager[RunEngine]]
 
 
 class RunHandle:
@@ -34,26 +54,66 @@ class RunHandle:
     Iterating raises LedgerUnwritable where the ledger could not be written.
     """
 
-    def __init__(self, run_id: RunId, channel: Channel, task: "asyncio.Task[None]") -> None:
+    def __init__(self, run_id: RunId, records: AsyncIterator[Record], stop: asyncio.Event) -> None:
         self.id = run_id
-        self._channel = channel
-        self._task = task
+        self._records, self._stop = records, stop
 
     def __aiter__(self) -> AsyncIterator[Record]:
-        return self._channel
+        return self._records
 
     def cancel(self) -> None:
         """Ask the run to end; its last records follow. Asking again, or too late, does nothing."""
-        if not self._task.done() and not self._task.cancelling():
-            self._task.cancel()
+        self._stop.set()
+
+
+class Recovered(NamedTuple):
+    """What became of the runs that dead processes left open."""
+
+    resumed: tuple[RunId, ...] = ()
+    closed: tuple[RunId, ...] = ()
 
 
 class RunService:
-    """Starts, lists, shows and recovers runs. It holds nothing open but the runs it started."""
+    """Starts, steers, lists, shows and recovers runs. Made by `open_runs`."""
 
-    def __init__(self, driver: RunDriver, reader: LedgerReader) -> None:
-        self._driver = driver
-        self._reader = reader
+    def __init__(
+        self, driver: RunDriver, engine: RunEngine, publisher: Publisher, desk: Desk
+    ) -> None:
+        self._driver, self._engine = driver, engine
+        self._publisher, self._desk = publisher, desk
+
+    @property
+    def _reader(self) -> LedgerReader:
+        return self._driver.reader
+
+    async def submit(self, wish: RunWish, *, user_id: UserId | None = None) -> RunId:
+        """Begin a run; returns once it is on its ledger.
+
+        Raises:
+            InputRefused, PathRefused: the wish cannot be carried out; nothing was made.
+            NoSpace, HostUnfit: its files cannot be kept.
+            LedgerUnwritable: it could not be made durable.
+        """
+        check(wish)
+        model = self._driver.model_of(wish.model).name
+        files = await kept(wish, self._driver.blobs)
+        run_id = new_run_id(self._driver.clock.now())
+        await self._driver.begin(run_id, started_of(wish, model, files), user_id)
+        await self._engine.submit(run_id)
+        return run_id
+
+    async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Record, None]:
+        """A run's records numbered above `after`, each once and in order, until it is over. The
+        caller closes it.
+
+        Raises:
+            RunNotFound: there is no such run.
+            SlowReader: the follower read too slowly; it can come back after its last record.
+            LedgerError: the ledger cannot be read, or the run could not be written to it.
+        """
+        async with aclosing(self._publisher.follow(run_id, after=after)) as records:
+            async for record in records:
+                yield record
 
     @asynccontextmanager
     async def start(self, wish: RunWish) -> AsyncIterator[RunHandle]:
@@ -62,65 +122,179 @@ class RunService:
         Raises:
             InputRefused, PathRefused: the wish cannot be carried out; nothing was made.
         """
-        files = await checked(wish)
-        run_id, channel = new_run_id(self._driver.clock.now()), Channel()
+        run_id = await self.submit(wish)
+        asked = asyncio.Event()
 
-        async def drive() -> None:
-            try:
-                await self._driver.drive(run_id, wish, files, channel)
-            except LedgerUnwritable as error:
-                channel.close(error)
+        async def stop_when_asked() -> None:
+            await asked.wait()
+            self._desk.stop(run_id)
 
         async with together() as group:
-            task = group.create_task(drive())
-            # Not in `drive`: a task that is cancelled before its first step runs none of it.
-            task.add_done_callback(lambda _: channel.close())
-            handle = RunHandle(run_id, channel, task)
+            stopping = group.create_task(stop_when_asked())
             try:
-                yield handle
+                async with aclosing(self._patiently(run_id)) as records:
+                    yield RunHandle(run_id, records, asked)
             finally:
-                channel.leave()
-                handle.cancel()
+                self._desk.stop(run_id)
+                stopping.cancel()
+                await unbroken(self._engine.wait(run_id))
+                self._desk.forget(run_id)
+
+    async def stop(self, run_id: RunId, *, by: UserId | None = None) -> None:
+        """End a run: its model call is cancelled, what its code started is killed, and its last
+        event, with what it cost, follows within a second. A run that is over is left alone.
+
+        Raises:
+            RunNotFound: there is no such run.
+            LedgerUnwritable: the order could not be made durable.
+        """
+        if await self._goes_on(run_id):
+            await self._desk.give(run_id, "stop", by)
+            await self._engine.cancel(run_id)
+
+    async def steer(self, run_id: RunId, text: str, *, by: UserId | None = None) -> None:
+        """Tell a run something while it goes on; its model hears it at its next step.
+
+        Raises:
+            InputRefused: there is nothing in it, it is too long, or not text.
+            RunNotFound, RunOver: there is no such run, or it is over.
+            LedgerUnwritable: the order could not be made durable.
+        """
+        if not text.strip() or len(text) > LONGEST_WORDS:
+            raise InputRefused(f"A run can be told from 1 to {LONGEST_WORDS} characters.")
+        if not await self._goes_on(run_id):
+            raise RunOver(f"The run {run_id} is over.")
+        await self._desk.give(run_id, "steer", by, text=text)
+
+    async def decide(
+        self, run_id: RunId, call_id: str, approve: bool, *, by: UserId | None = None, why: str = ""
+    ) -> None:
+        """Approve or deny a call that waits. The first decision counts.
+
+        Raises:
+            NothingWaits: no such call waits in the run.
+            InputRefused: `why` is too long.
+            RunNotFound: there is no such run.
+            LedgerUnwritable: the order could not be made durable.
+        """
+        if len(why) > LONGEST_WORDS:
+            raise InputRefused(f"A reason has at most {LONGEST_WORDS} characters.")
+        view = fold(await self._reader.records(run_id))
+        waits = {
+            tool.call_id
+            for step in view.steps
+            for tool in step.tools
+            if tool.asked is not None and tool.decided is None
+        }
+        if view.status != "running" or call_id not in waits:
+            raise NothingWaits(f"No call {call_id[:80]!r} waits in the run {run_id}.")
+        await self._desk.give(
+            run_id, "approve" if approve else "deny", by, call_id=call_id, why=why
+        )
+
+    async def resume(self, run_id: RunId, caps: Caps, *, by: UserId | None = None) -> None:
+        """Go on with a run that a cap stopped, or that was interrupted, under new caps.
+
+        Raises:
+            RunNotFound: there is no such run.
+            RunOver: it goes on, or it ended otherwise.
+            LedgerUnwritable: it could not be made durable.
+        """
+        run = await self._reader.run(run_id)
+        if run.status not in ("capped", "interrupted"):
+            raise RunOver(f"The run {run_id} is {run.status}, so it cannot be resumed.")
+        await self._desk.clear(run_id)
+        await self._driver.ledger.claim(run_id, run.owner, self._driver.owner)
+        await self._driver.reopen(run_id, caps=caps, by=by)
+        await self._engine.resume(run_id)
 
     async def list_runs(
-        self, *, limit: int = 50, before: RunId | None = None
+        self, *, limit: int = 50, before: RunId | None = None, user_id: UserId | None = None
     ) -> tuple[RunSummary, ...]:
-        """The newest runs first; `before` goes on after a page's last id."""
-        return await self._reader.runs(limit=limit, before=before)
+        """The newest runs first; `before` goes on after a page's last id. With `user_id` only that
+        user's.
+        """
+        return await self._reader.runs(limit=limit, before=before, user_id=user_id)
 
-    async def show(self, prefix: str) -> RunView:
+    async def find(self, prefix: str, *, user_id: UserId | None = None) -> RunSummary:
+        """The run whose id begins with `prefix`; with `user_id` another's is not found.
+
+        Raises:
+            RunNotFound: there is none, or more than one.
+        """
+        return await self._reader.find(prefix, user_id=user_id)
+
+    async def show(self, prefix: str, *, user_id: UserId | None = None) -> RunView:
         """The run whose id begins with `prefix`, its chain checked.
 
         Raises:
             RunNotFound: there is none, or more than one.
             LedgerCorrupt: its events do not match their chain.
         """
-        return fold(await self.records(prefix))
+        return fold(await self.records(prefix, user_id=user_id))
 
-    async def records(self, prefix: str) -> tuple[Record, ...]:
+    async def records(self, prefix: str, *, user_id: UserId | None = None) -> tuple[Record, ...]:
         """The records of the run whose id begins with `prefix`, their chain checked.
 
         Raises:
             RunNotFound, LedgerCorrupt: as in `show`.
         """
-        found = await self._reader.find(prefix)
+        found = await self._reader.find(prefix, user_id=user_id)
         await self._reader.verify(found.id)
         return await self._reader.records(found.id)
 
-    async def recover(self) -> tuple[RunId, ...]:
-        """Close the runs that dead processes left open, as interrupted; returns which.
-
-        Another process may do the same at once: whoever is second leaves a run to the first.
+    async def recover(self, *, resume: bool = False) -> Recovered:
+        """See to the runs that dead processes left open: resume them here, or close them as
+        interrupted with all they came to. Of several processes that do so at once one does.
         """
+        resumed: list[RunId] = []
         closed: list[RunId] = []
+        here = await self._engine.list()
         for run in await self._reader.running():
-            if is_alive(run.owner):
+            if run.id in here or is_alive(run.owner):
                 continue
             try:
-                records = await self._reader.records(run.id)
-                await self._driver.close_interrupted(run.id, records)
+                if not await self._driver.ledger.claim(run.id, run.owner, self._driver.owner):
+                    continue
+                if resume:
+                    await self._driver.reopen(run.id)
+                    await self._engine.resume(run.id)
+                    resumed.append(run.id)
+                else:
+                    records = await self._reader.records(run.id)
+                    self._publisher.publish(await self._driver.close_interrupted(run.id, records))
+                    closed.append(run.id)
             except (LedgerCorrupt, LedgerUnwritable) as error:
-                LOG.warning("the run %s was not closed: %s", run.id, error.message)
-            else:
-                closed.append(run.id)
-        return tuple(closed)
+                LOG.warning("the run %s was not recovered: %s", run.id, error.message)
+        return Recovered(tuple(resumed), tuple(closed))
+
+    async def _goes_on(self, run_id: RunId) -> bool:
+        return (await self._reader.run(run_id)).status == "running"
+
+    async def _patiently(self, run_id: RunId) -> AsyncGenerator[Record, None]:
+        """Follow, and come back whenever this was too slow."""
+        last = 0
+        while True:
+            try:
+                async with aclosing(self._publisher.follow(run_id, after=last)) as records:
+                    async for record in records:
+                        yield record
+                        last = record.seq
+                return
+            except SlowReader:
+                LOG.debug("a slow reader of the run %s comes back after %s", run_id, last)
+
+
+@asynccontextmanager
+async def open_runs(
+    driver: RunDriver, orders: Orders, open_engine: OpenEngine = open_inline
+) -> AsyncIterator[RunService]:
+    """Runs until the block is left; those that go on then are handed over to the next process."""
+    publisher = Publisher(driver.reader)
+    async with open_desk(orders, driver.clock) as desk:
+
+        async def drive(run_id: RunId) -> None:
+            await driver.drive(run_id, publisher, desk)
+
+        async with open_engine(drive) as engine:
+            yield RunService(driver, engine, publisher, desk)

@@ -1,13 +1,19 @@
-"""What a person wishes for, checked before anything is made or spent."""
+"""What a person wishes for, checked before anything is made or spent.
 
-import hashlib
+Files are kept as blobs before the run begins, so that whoever carries it out, now or after a crash
+and in whichever process, gives the machine exactly what the person gave.
+"""
+
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from forge.errors import InputRefused, PathRefused
-from forge.events import Caps, FileFact
-from forge.sandbox.base import SandboxSpec
+from forge.events import Caps, FileFact, MachineFact, RunStarted, VolumeFact
+from forge.ids import ConversationId, MessageId, RunId
+from forge.runs.artifacts import Blobs
+from forge.sandbox.base import Limits, SandboxSpec
+from forge.sandbox.volumes import VolumeMount
 
 LONGEST_PROMPT = 1_000_000
 LONGEST_NAME = 255
@@ -19,8 +25,7 @@ _MIB = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A person's file: the name it gets in the machine, its size in bytes, and how to read it.
-
-    `open` is called twice, to know the file and to send it, and each time gives it from the start.
+    `open` is called once.
     """
 
     name: str
@@ -30,20 +35,37 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class RunWish:
-    """A prompt, the files that go with it, what may be spent, and the machine it is done in."""
+    """A prompt, the files that go with it, what may be spent, and the machine it is done in.
+
+    Attributes:
+        prompt: what is asked.
+        files: what is given with it: read now, or kept as a blob already.
+        caps: what may be spent.
+        machine: the machine; variables of its own are not possible, as they are kept nowhere.
+        model: which model is asked, as `provider:model`; empty for the usual one.
+        approve: tools whose calls wait for a person.
+        conversation_id: the conversation it belongs to, whose machine it is done in.
+        message_id: the message that asks for it.
+        earlier: the runs of the conversation that it goes on from, oldest first.
+    """
 
     prompt: str
-    files: tuple[Upload, ...] = ()
+    files: tuple[Upload | FileFact, ...] = ()
     caps: Caps = field(default_factory=Caps)
     machine: SandboxSpec = field(default_factory=SandboxSpec)
+    model: str = ""
+    approve: frozenset[str] = frozenset()
+    conversation_id: ConversationId | None = None
+    message_id: MessageId | None = None
+    earlier: tuple[RunId, ...] = ()
 
 
-async def checked(wish: RunWish) -> tuple[FileFact, ...]:
-    """Check a wish and find out its files' digests.
+def check(wish: RunWish) -> None:
+    """Check a wish.
 
     Raises:
         InputRefused: the prompt is empty, too long or not text; the files do not fit the machine's
-            disk, share a name, or are not the size they were said to be.
+            disk or share a name; the machine is to have variables.
         PathRefused: a file's name is not one plain name.
     """
     if not wish.prompt.strip():
@@ -53,9 +75,57 @@ async def checked(wish: RunWish) -> tuple[FileFact, ...]:
             f"The prompt is {len(wish.prompt)} characters long; at most {LONGEST_PROMPT} can be "
             "asked. Give long text as a file."
         )
+    if wish.machine.env:
+        raise InputRefused("A run's machine cannot have variables of its own: nothing keeps them.")
     _check_text(wish.prompt)
     _check_files(wish)
-    return tuple([await _fact(upload) for upload in wish.files])
+
+
+async def kept(wish: RunWish, blobs: Blobs) -> tuple[FileFact, ...]:
+    """Keep a checked wish's files as blobs; returns what is known of them.
+
+    Raises:
+        InputRefused: a file is not of the size that it was said to be.
+        NoSpace, HostUnfit: the host cannot keep it.
+    """
+    return tuple([await _fact(each, blobs) for each in wish.files])
+
+
+def started_of(wish: RunWish, model: str, files: tuple[FileFact, ...]) -> RunStarted:
+    """The first event of a run, which holds the whole wish."""
+    limits = wish.machine.limits
+    return RunStarted(
+        prompt=wish.prompt,
+        model=model,
+        template=wish.machine.template,
+        caps=wish.caps,
+        files=files,
+        machine=MachineFact(
+            limits={name: getattr(limits, name) for name in Limits.__dataclass_fields__},
+            volumes=tuple(
+                VolumeFact(name=volume.name, path=volume.path, read_only=volume.read_only)
+                for volume in wish.machine.volumes
+            ),
+        ),
+        approve=tuple(sorted(wish.approve)),
+        conversation_id=wish.conversation_id,
+        message_id=wish.message_id,
+        earlier=wish.earlier,
+    )
+
+
+def machine_of(started: RunStarted) -> SandboxSpec:
+    """The machine that a run's first event asks for. Limits of a newer Forge are left out."""
+    known = {
+        name: value
+        for name, value in started.machine.limits.items()
+        if name in Limits.__dataclass_fields__
+    }
+    volumes = tuple(
+        VolumeMount(volume.name, volume.path, volume.read_only)
+        for volume in started.machine.volumes
+    )
+    return SandboxSpec(started.template, Limits(**known), volumes)
 
 
 def check_name(name: str) -> None:
@@ -99,14 +169,18 @@ def _check_files(wish: RunWish) -> None:
         )
 
 
-async def _fact(upload: Upload) -> FileFact:
-    digest, size = hashlib.sha256(), 0
-    async with aclosing(upload.open()) as chunks:
-        async for chunk in chunks:
-            digest.update(chunk)
-            size += len(chunk)
-            if size > upload.size:
-                break
-    if size != upload.size:
-        raise InputRefused(f"The file {upload.name} changed while it was read.")
-    return FileFact(name=upload.name, size=size, sha256=digest.hexdigest())
+async def _fact(given: Upload | FileFact, blobs: Blobs) -> FileFact:
+    if isinstance(given, FileFact):
+        return given
+    async with aclosing(given.open()) as chunks:
+        try:
+            blob = await blobs.put(chunks, limit=given.size)
+        except InputRefused as error:
+            raise _changed(given) from error
+    if blob.size != given.size:
+        raise _changed(given)
+    return FileFact(name=given.name, size=blob.size, sha256=blob.sha256)
+
+
+def _changed(given: Upload) -> InputRefused:
+    return InputRefused(f"The file {given.name} changed while it was read.")

@@ -77,6 +77,9 @@ class Allows:
             raise CapReached(f"The cap of {self.calls} is reached.")
         return max_tokens
 
+    def worst(self, input_tokens: int, max_tokens: int) -> Decimal | None:
+        return Decimal(input_tokens + max_tokens)
+
     def cost(self, usage: Usage) -> Decimal | None:
         return Decimal(usage.total_tokens) / 1000
 

@@ -1,16 +1,13 @@
 """A run from wish to last event: everything kept, the machine stopped, however it ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
 from forge.errors import InputRefused, LedgerUnwritable, RunNotFound, SandboxDied
 from forge.events import (
@@ -18,30 +15,26 @@ from forge.events import (
     Caps,
     Notice,
     Record,
-    RunFinished,
     RunStarted,
     SandboxCreated,
     ToolFinished,
     ToolStarted,
 )
-from forge.ids import RunId, new_run_id
-from forge.ledger.append import LedgerWriter
+from forge.ids import new_run_id
 from forge.ledger.read import LedgerReader
 from forge.models.anthropic import AnthropicModel
 from forge.models.base import Model, ModelEvent, ModelRequest
 from forge.models.offline import OfflineModel
 from forge.runs.artifacts import ArtifactLimits
-from forge.runs.driver import RunDriver
 from forge.runs.owner import this_process
-from forge.runs.service import RunService
-from forge.runs.wish import RunWish, Upload
+from forge.runs.wish import RunWish
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.files import HOME
-from forge.store.blobs import BlobStore
 from forge.store.database import Database
 from forge.testing.providers.script import Reply, Say, UseTool
 from forge.testing.providers.server import scripted_provider
 from forge.testing.sandbox import LocalProvider
+from running import file, house
 
 WORK = """Please:
 ```python
@@ -52,59 +45,6 @@ open('made.txt', 'w').write('made')
 import os; os.makedirs('out'); open('out/b.txt', 'w').write('b'); open('.hidden', 'w').write('h')
 ```
 """
-
-
-class House:
-    """Everything a run needs, for real, in one temporary folder."""
-
-    def __init__(self, folder: Path, database: Database, **other: Any) -> None:
-        self.database, self.blobs = database, BlobStore(folder / "blobs")
-        self.provider = LocalProvider()
-        self.reader = LedgerReader(database)
-        clock = SystemClock()
-        self.driver = RunDriver(
-            **{
-                "provider": self.provider,
-                "model": OfflineModel(),
-                "ledger": LedgerWriter(database, clock),
-                "blobs": self.blobs,
-                "prices": PriceTable(None),
-                "clock": clock,
-                "owner": this_process(),
-                **other,
-            }
-        )
-        self.service = RunService(self.driver, self.reader)
-
-    async def run(self, wish: RunWish) -> list[Record]:
-        async with self.service.start(wish) as run:
-            return [record async for record in run]
-
-    async def settled(self, run_id: RunId) -> RunFinished:
-        """The last event of a run whose ledger is whole and whose machines are gone."""
-        await self.reader.verify(run_id)
-        last = (await self.reader.records(run_id))[-1].event
-        assert isinstance(last, RunFinished)
-        for sandbox in self.provider.made:
-            assert sandbox.stopped
-            assert not sandbox._processes
-            assert not sandbox.home.exists()
-        return last
-
-
-@asynccontextmanager
-async def house(folder: Path, **other: Any) -> AsyncIterator[House]:
-    async with Database.open(folder / "forge.db") as database:
-        yield House(folder, database, **other)
-
-
-def file(name: str, content: bytes, later: bytes | None = None) -> Upload:
-    contents = [content, content if later is None else later]
-
-    async def opened() -> AsyncGenerator[bytes, None]:
-        yield contents.pop(0)
-
-    return Upload(name, len(content), opened)
 
 
 async def test_a_run_is_done_and_all_it_made_is_kept(tmp_path: Path):
@@ -359,7 +299,7 @@ async def test_a_ledger_that_cannot_be_written_stops_the_run_and_the_machine(tmp
         async with home.database.writing() as connection:
             await connection.execute(text("ALTER TABLE gone RENAME TO events"))
         assert tuple(seen) == await home.reader.records(seen[0].run_id)
-        (sandbox,) = home.driver.provider.made  # type: ignore[attr-defined]
+        (sandbox,) = home.provider.made
         assert sandbox.stopped
 
 
@@ -374,13 +314,13 @@ async def test_a_wish_that_cannot_be_carried_out_makes_nothing(tmp_path: Path):
             await home.service.show("run_")
 
 
-async def test_a_file_that_changes_while_it_is_sent_fails_the_run(tmp_path: Path):
-    """What the ledger says was given is what the machine got, or the run does not go on."""
+@pytest.mark.parametrize("later", [b"", b"tw", b"four"])
+async def test_a_file_that_is_not_as_large_as_was_said_is_refused(tmp_path: Path, later: bytes):
+    """It grew or shrank between being named and being read: no run begins."""
     async with house(tmp_path) as home:
-        shown = await home.run(RunWish("go", (file("a", b"one", b"two"),)))
-        last = await home.settled(shown[0].run_id)
-        assert last.error is not None
-        assert (last.status, last.error.code) == ("failed", "input_refused")
+        with pytest.raises(InputRefused, match="changed"):
+            await home.run(RunWish("go", (file("a", b"one", later),)))
+        assert await home.service.list_runs() == ()
 
 
 async def test_what_is_too_large_or_too_much_is_left_with_a_notice(tmp_path: Path):
@@ -417,8 +357,8 @@ async def test_recovery_closes_the_runs_of_the_dead_and_only_those(tmp_path: Pat
             await connection.execute(
                 text("DELETE FROM events WHERE run_id = :id AND seq = 1"), {"id": ids[2]}
             )
-        assert await home.service.recover() == (ids[0],)
-        assert await home.service.recover() == ()
+        assert (await home.service.recover()).closed == (ids[0],)
+        assert (await home.service.recover()).closed == ()
         last = await home.settled(ids[0])
         assert (last.status, last.error) == ("interrupted", None)
         assert (await home.service.show(ids[1])).status == "running"
