@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from forge.errors import ForgeError, SandboxDied, SandboxError, SandboxStopped
+from forge.errors import ForgeError, ResumeFailed, SandboxDied, SandboxError, SandboxStopped
 from forge.ids import SandboxId
 from forge.sandbox import records
 from forge.sandbox.base import Sandbox, SandboxSpec
@@ -201,6 +201,50 @@ async def _made(provider: MachineProvider) -> Machine:
 
 
 DELAYS = (0.0, 0.01, 0.04, 0.1)
+
+
+@pytest.mark.parametrize("delay_s", DELAYS)
+async def test_a_vmm_killed_while_pausing_ends_in_a_whole_machine_or_a_named_error(
+    delay_s: float, own_home: Path
+) -> None:
+    """A pause that was said to have worked did; one that did not says SandboxDied, and is gone."""
+    async with _nothing_left(own_home) as provider:
+        machine = await _made(provider)
+        error = await _killed_while(machine, machine.pause, delay_s)
+        if error is None and machine.state == "paused":
+            _, text = await shell(machine, "cat file")
+            assert text == "kept"
+            await machine.stop()
+        else:
+            assert isinstance(error, SandboxDied | SandboxStopped | None), error
+            async with asyncio.timeout(10):
+                await machine.gone.wait()
+            with pytest.raises(SandboxStopped):
+                await machine.resume()
+
+
+@pytest.mark.parametrize("delay_s", [*DELAYS, 0.2])
+async def test_a_vmm_killed_while_resuming_leaves_it_paused_or_gone(
+    delay_s: float, own_home: Path
+) -> None:
+    """Before it ran, ResumeFailed and the machine is still paused and whole; afterwards its end."""
+    async with _nothing_left(own_home) as provider:
+        machine = await _made(provider)
+        await machine.pause()
+        acting = asyncio.ensure_future(machine.resume())
+        await asyncio.wait([acting], timeout=delay_s)
+        for pid in _vmms(own_home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            await asyncio.wait([acting])
+        error = acting.exception()
+        assert error is None or isinstance(error, SandboxError), error
+        if isinstance(error, ResumeFailed):
+            assert machine.state == "paused"
+        if machine.state == "paused":
+            assert (await shell(machine, "cat file"))[1] == "kept"
+        await machine.stop()
 
 
 @pytest.mark.parametrize("delay_s", DELAYS)

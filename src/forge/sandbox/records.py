@@ -78,7 +78,11 @@ def new_folder(machines: Path, name: str) -> Path:
     with _lock(machines):
         folder = machines / name
         folder.mkdir(mode=0o700)
-        write_record(folder, None)
+        try:
+            write_record(folder, None)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return folder
 
 

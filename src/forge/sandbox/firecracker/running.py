@@ -165,15 +165,16 @@ class Running:
                 await self.launched.api.ask(call)
             yield
         except SandboxDied as error:
-            await self._go_on()
+            await self.go_on()
             raise self._not_saved(error) from error
         except BaseException:
-            await self._go_on()
+            await self.go_on()
             raise
         if goes_on:
-            await self._go_on()
+            await self.go_on()
 
-    async def _go_on(self) -> None:
+    async def go_on(self) -> None:
+        """See `machines.engine.Running.go_on`."""
         try:
             await self.launched.api.ask(RESUME)
             await self._call()

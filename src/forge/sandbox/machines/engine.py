@@ -70,6 +70,13 @@ class Running(Protocol):
             SandboxDied, SandboxUnresponsive: it does not.
         """
 
+    async def go_on(self) -> None:
+        """Let it run on, after it was saved and stood still.
+
+        Raises:
+            SandboxDied, SandboxUnresponsive: it does not.
+        """
+
     async def read(self) -> None:
         """Read its line, and the one after it, until it ends; one task runs this."""
 
@@ -83,8 +90,8 @@ class Running(Protocol):
     async def save(self, into: Path, *, goes_on: bool) -> bytes:
         """Write its memory, disk and device state into a folder; returns the state.
 
-        It stands still meanwhile. Where `goes_on`, or where this fails, it then runs again. The
-        folder may be its own.
+        It stands still meanwhile. Where `goes_on`, or where this fails, it then runs again; where
+        it fails, what was begun is gone. The folder may be its own.
 
         Raises:
             NoSpace: the host cannot write it.

@@ -39,7 +39,9 @@ from forge.sandbox.machines.engine import DATA, Clone, Running
 from forge.sandbox.machines.house import House
 from forge.sandbox.machines.measuring import Measuring
 from forge.sandbox.machines.requests import Requests
-from forge.sandbox.machines.thread import GivenUp, in_thread
+from forge.sandbox.machines.sealing import Seals
+from forge.sandbox.machines.thread import in_thread
+from forge.sandbox.machines.turns import Turns
 
 _STOP_S = 30.0  # killing a VMM and removing its folder takes milliseconds, on a busy host seconds
 
@@ -79,16 +81,15 @@ class Machine:
         self._end = asyncio.Event()
         self._why: SandboxError | None = None
         self._keep = False
-        self._awake = asyncio.Event()
-        self._since = 0.0
-        self._sealing = saved.Sealing(folder)
-        self._sealed: asyncio.Task[None] | None = None
+        self._seals = Seals(folder, self._not_durable)
         self._requests = Requests()
         self.line = line = WakingLine(
             self._connected, self._connection, lambda: self._why, clone.limits.max_output_bytes
         )
         now = lambda: self._running  # noqa: E731 -- read each time
-        self._measuring = Measuring(folder, clone.limits, self._connected, now, self._after_end)
+        over = lambda: self._after() if self._end.is_set() else None  # noqa: E731 -- the same
+        self._measuring = Measuring(folder, clone.limits, self._connected, now, over)
+        self._turns = Turns(spec, self._connection, self._act_on_time)
         self.metrics = self._measuring.read
         self.commands = AgentCommands(line)
         self.files = AgentFiles(line)
@@ -151,8 +152,8 @@ class Machine:
 
     async def leave(self) -> None:
         """Let it be where it is paused, for another to open; stop it where it is not."""
-        if self.state == "paused" and self._sealed is not None:
-            await asyncio.wait([self._sealed])
+        if self.state == "paused":
+            await self._seals.done()
         self._keep = self.state == "paused"
         await self._finish(SandboxStopped("the machine was left"))
 
@@ -160,7 +161,7 @@ class Machine:
         """Become the machine of this wish, of the same kind as its own; see `pool.Warm`."""
         self._spec = spec
         await self._give_facts(await self._connected())
-        self._since = asyncio.get_running_loop().time()
+        self._turns.begin()
 
     async def ping(self) -> None:
         """One round trip to the agent."""
@@ -199,9 +200,6 @@ class Machine:
             return why
         return SandboxStopped(f"this machine is no longer there: {why.message}")
 
-    def _after_end(self) -> SandboxError | None:
-        return self._after() if self._end.is_set() else None
-
     def _ended(self) -> SandboxError:
         return self._why or SandboxStopped("the machine was stopped")
 
@@ -216,7 +214,7 @@ class Machine:
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(self._serve())
-                watching = tasks.create_task(self._watch())
+                watching = tasks.create_task(self._turns.run())
                 await self._end.wait()
                 serving.cancel()
                 watching.cancel()
@@ -231,7 +229,7 @@ class Machine:
                 await self._running.close(self._why)
         finally:
             self._running = None
-            self._sealing.give_up()
+            self._seals.give_up()
             if not self._keep:
                 shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
@@ -244,7 +242,8 @@ class Machine:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                while True:
+                # Its end cancels this, which an act that fails at that moment may swallow.
+                while not self._end.is_set():
                     await self._requests.answer(self._ended)
             finally:
                 if self._running is not None:
@@ -271,22 +270,28 @@ class Machine:
 
     async def _resume(self) -> None:
         self._move("resuming")
-        self._sealing.give_up()
+        self._seals.give_up()
         try:
             self._clone = await in_thread(lambda _: self._house.load(self._folder))
-            running = await self._house.start(self._clone, self._spec, self._folder, self._over)
-        except (SandboxDied, HostUnfit) as error:
+            started = self._house.start(self._clone, self._spec, self._folder, self._over)
+            running = await self._unsaved(await started)
+        except ForgeError as error:
             self._move("paused")
-            if isinstance(error, NoSpace):
-                raise
-            raise ResumeFailed(f"the machine did not resume: {error.message}") from error
-        except ForgeError:
-            self._move("paused")
+            self._seals.begin(self._tasks)
+            if isinstance(error, SandboxDied | HostUnfit) and not isinstance(error, NoSpace):
+                raise ResumeFailed(f"the machine did not resume: {error.message}") from error
             raise
-        # From here on the machine changes what is saved, which is then nothing any more.
-        (self._folder / saved.MANIFEST).unlink(missing_ok=True)
         async with self._or_gone():
             await self._wake(running)
+
+    async def _unsaved(self, running: Running) -> Running:
+        """Say that nothing is saved: from its first moment it changes what was."""
+        try:
+            (self._folder / saved.MANIFEST).unlink(missing_ok=True)
+        except OSError as error:
+            await running.close()
+            raise ResumeFailed(f"the machine did not resume: {error.strerror}") from error
+        return running
 
     async def _wake(self, running: Running, *, fresh: bool = False) -> None:
         """Let it run, and give it facts of its own before anybody uses it."""
@@ -302,9 +307,8 @@ class Machine:
             await self._house.volumes.mount(self._spec, running.agent)
         await running.limit(len(self._spec.volumes))
         self._tasks.create_task(running.share.run())
-        self._since = asyncio.get_running_loop().time()
         self._move("running")
-        self._awake.set()
+        self._turns.begin()
 
     async def _give_facts(self, agent: Connection) -> None:
         await agent.restore(self.facts.id.replace("_", "-"), time.time_ns(), self._spec.env)
@@ -313,40 +317,46 @@ class Machine:
         running = self._running
         assert running is not None
         self._move("pausing")
-        self._awake.clear()
+        self._turns.end()
         try:
             self._house.volumes.note(self._spec, self.facts.id)
             state = await running.save(self._folder, goes_on=False)
-            memory, data = self._folder / "memory", self._folder / DATA
-            clone = replace(self._clone, state=state, memory=memory, data=data)
-            try:
-                await asyncio.shield(self._put_down(running))
-                manifest = self._house.manifest(clone, self._spec, self._folder)
-                saved.write_manifest(self._folder, manifest)
-            except OSError as error:
-                why = SandboxDied(f"the machine was saved and could not be kept: {error.strerror}")
-                self._over(why)
-                raise why from error
+            if self._end.is_set():  # its VMM ended at the last moment, or it was stopped
+                raise self._ended()
+            await self._kept(running, self._clone_in(self._folder, state))
         except ForgeError:
-            if self._running is not None and not self._end.is_set():
+            if not self._end.is_set():
                 self._move("running")
-                self._awake.set()
+                self._turns.go_on()
             raise
-        self._clone = clone
-        self._move("paused")
-        self._seal()
-
-    def _seal(self) -> None:
-        self._sealing = saved.Sealing(self._folder)
-        self._sealed = self._tasks.create_task(self._run_sealing(self._sealing))
-
-    async def _run_sealing(self, sealing: saved.Sealing) -> None:
+        # From here on nothing that its VMM or its line does is the machine's end.
+        running.agent.close(paused())
         try:
-            await asyncio.to_thread(sealing.run)
-        except (GivenUp, FileNotFoundError):
-            return  # it runs again, or is gone
+            await asyncio.shield(self._put_down(running))
+            saved.restamp(self._folder)
         except OSError as error:
-            self._house.notify(f"{self.facts.id} is paused but not durable: {error.strerror}")
+            self._over(SandboxDied("the machine was saved, and its VMM could not be ended"))
+            raise self._ended() from error
+        self._move("paused")
+        self._seals.begin(self._tasks)
+
+    async def _kept(self, running: Running, clone: Clone) -> None:
+        """Say that what is in its folder is whole; where that cannot be said, it goes on."""
+        try:
+            saved.write_manifest(
+                self._folder, self._house.manifest(clone, self._spec, self._folder)
+            )
+        except OSError as error:
+            saved.discard(self._folder, all_of_it=self._clone.memory != clone.memory)
+            await running.go_on()
+            raise NoSpace(f"the machine could not be saved: {error.strerror}") from error
+        self._clone = clone
+
+    def _clone_in(self, folder: Path, state: bytes) -> Clone:
+        return replace(self._clone, state=state, memory=folder / "memory", data=folder / DATA)
+
+    def _not_durable(self, why: str) -> None:
+        self._house.notify(f"{self.facts.id} is paused but not durable: {why}")
 
     async def _put_down(self, running: Running) -> None:
         self._measuring.put_down(running)
@@ -355,10 +365,8 @@ class Machine:
 
     async def _save(self, into: Path) -> Clone:
         """Write what it is now into another folder; it goes on."""
-        running = self._running
-        assert running is not None
-        state = await running.save(into, goes_on=True)
-        return replace(self._clone, state=state, memory=into / "memory", data=into / DATA)
+        assert self._running is not None
+        return self._clone_in(into, await self._running.save(into, goes_on=True))
 
     @contextlib.asynccontextmanager
     async def _or_gone(self) -> AsyncIterator[None]:
@@ -372,22 +380,7 @@ class Machine:
             self._over(SandboxStopped("the machine could not be made"))
             raise
 
-    async def _watch(self) -> None:
-        """Pause a machine that is idle, and end the turn of one whose time is over."""
-        idle_s, life_s = self._spec.idle_s, self._spec.lifetime_s
-        clock = asyncio.get_running_loop().time
-        while (idle_s or life_s) and not self._end.is_set():
-            await self._awake.wait()
-            agent = self._connection()
-            assert agent is not None
-            idle = (clock() if agent.calls else max(agent.quiet_since, self._since)) + idle_s
-            due = [*([idle] if idle_s else []), *([self._since + life_s] if life_s else [])]
-            if min(due) > clock():
-                await asyncio.sleep(min(due) - clock())
-            else:
-                await self._act_on_time(over=bool(life_s) and due[-1] <= clock())
-
-    async def _act_on_time(self, *, over: bool) -> None:
+    async def _act_on_time(self, over: bool) -> None:
         if over and self._spec.on_timeout == "kill":
             self._over(SandboxStopped(f"its {self._spec.lifetime_s:g} s were over"))
             return
@@ -396,4 +389,5 @@ class Machine:
         except ForgeError as error:
             self._house.notify(f"{self.facts.id} could not be paused: {error.message}")
             # It goes on, and is tried again after as long.
-            self._since = asyncio.get_running_loop().time()
+            if self.state == "running":
+                self._turns.begin()

@@ -1,5 +1,6 @@
 """What one machine uses, measured on this host: `Sandbox.metrics`."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -40,7 +41,8 @@ class Measuring:
 
     def put_down(self, running: Running) -> None:
         """Count what a machine used that is about to be paused."""
-        self._spent += running.cpu_seconds
+        with contextlib.suppress(OSError):  # it has ended by itself: what it used is not known
+            self._spent += running.cpu_seconds
         sent, received = running.traffic
         self._traffic = (self._traffic[0] + sent, self._traffic[1] + received)
 

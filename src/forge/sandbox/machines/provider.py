@@ -126,7 +126,11 @@ class MachineProvider:
             manifest = self._keeper.glance(folder)
             if manifest is None:
                 raise MachineUnknown(f"the machine {sandbox_id} is not whole any more")
-            records.write_record(folder, None)
+            try:
+                records.write_record(folder, None)
+            except OSError as error:
+                why = f"the machine {sandbox_id} cannot be opened: {error.strerror}"
+                raise NoSpace(why) from error
             undo.pop_all()
         wish = manifest.wish
         spec = SandboxSpec(

@@ -37,6 +37,7 @@ from forge.sandbox.volumes import VolumeMount
 FORMAT = 1
 FILES = ("memory", "state", "data.img")
 MANIFEST = "manifest.json"
+HALF_WRITTEN = "manifest.tmp"
 _LARGEST_STATE = 16 * 1024 * 1024
 
 _SHAPE_WORDS = {
@@ -109,9 +110,28 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         OSError: the host cannot write it.
     """
-    temporary = folder / "manifest.tmp"
+    temporary = folder / HALF_WRITTEN
     temporary.write_text(manifest.model_dump_json())
     temporary.replace(folder / MANIFEST)
+
+
+def discard(folder: Path, *, all_of_it: bool) -> None:
+    """Remove what a save that failed has begun. A machine that goes on from the folder's own memory
+    needs that (not `all_of_it`).
+    """
+    for name in (*(["memory"] if all_of_it else []), "state.tmp", HALF_WRITTEN):
+        (folder / name).unlink(missing_ok=True)
+
+
+def restamp(folder: Path) -> None:
+    """Note what the end of a VMM changed of a paused machine's files: a link's count, an owner.
+
+    Raises:
+        OSError: the host cannot write it.
+    """
+    manifest = glance(folder)
+    if manifest is not None and (now := stamps(folder)) != dict(manifest.files):
+        write_manifest(folder, manifest.model_copy(update={"files": now}))
 
 
 def stamps(folder: Path, digests: Mapping[str, str] | None = None) -> dict[str, Stamp]:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from forge.errors import SandboxDied
+from forge.errors import HostUnfit, SandboxDied
 from forge.sandbox import vmm
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import PROGRAM, Boot, Descriptors, Shape, machine_argv
@@ -59,6 +59,7 @@ async def launch(layout: Layout) -> Launched:
 
     Raises:
         ProgramMissing: QEMU or what confines it is not installed.
+        HostUnfit: the host cannot open its files.
         NoSpace: the host cannot start a process.
         SandboxDied: QEMU ended or did not answer; the message holds what it printed.
     """
@@ -69,7 +70,10 @@ async def launch(layout: Layout) -> Launched:
             undo.callback(qmp.close)
             agent, their_agent = _pair(opened)
             undo.callback(agent.close)
-            fds, boot = _open_files(opened, layout, their_qmp, their_agent)
+            try:
+                fds, boot = _open_files(opened, layout, their_qmp, their_agent)
+            except OSError as error:
+                raise HostUnfit(f"a machine's files cannot be opened: {error}") from error
             argv = machine_argv(program, layout.shape, fds, boot)
             every_fd = fds.every()
             if boot is not None:

@@ -10,11 +10,11 @@ nobody waits any more. Reading another process's memory takes root, or the same 
 ancestor.
 """
 
-import errno
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from forge.sandbox.machines.template import extents
 from forge.sandbox.machines.thread import Check
@@ -26,6 +26,10 @@ _PIECE = 1024 * 1024  # larger writes are no faster, smaller ones are (measured:
 # The highest byte of an entry: present 0x80, swapped 0x40, a page of the file 0x20.
 _CHANGED = bytes(bool(top & 0xC0) and not top & 0x20 for top in range(256))
 _RUN = re.compile(b"\1+")
+
+
+class Unread(Exception):
+    """What was to be copied cannot be read: most likely its VMM has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,25 @@ def overlay(pid: int, base: int, target: int, check: Check) -> list[Run]:
     """Copy what a stopped VMM changed of `base` into `target`; returns which pages those are.
 
     Raises:
-        OSError: the process has gone, or the host cannot write the file.
+        Unread: the process has gone.
+        OSError: the host cannot write the file.
     """
     facts = os.fstat(base)
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 -- not files
-        start = mapping(maps.read(), facts.st_ino, facts.st_size)
+    try:
+        # A process that is ending loses its memory first: then these are empty, or refused.
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        start = mapping(maps, facts.st_ino, facts.st_size)
         if start is None:
-            raise OSError(errno.ESRCH, "QEMU does not hold the machine's memory")
+            raise Unread("QEMU does not hold the machine's memory")
         runs = changed(_entries(pid, start, facts.st_size))
+        source = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unread(f"QEMU's memory cannot be read: {error.strerror}") from error
+    try:
         for run in runs:
-            _copy(memory.fileno(), target, run, start, check)
+            _copy(source, target, run, start, check)
+    finally:
+        os.close(source)
     return runs
 
 
@@ -73,6 +86,7 @@ def fill(base: int, target: int, runs: Sequence[Run], check: Check) -> None:
     """Copy all of `base` except `runs` into `target`, leaving its holes holes.
 
     Raises:
+        Unread: it is not as long as it was.
         OSError: the host cannot write it.
     """
     for start, end in extents(base):
@@ -103,7 +117,7 @@ def _entries(pid: int, start: int, size: int) -> bytes:
         while len(entries) < wanted:
             data = pagemap.read(wanted - len(entries))
             if not data:
-                raise OSError(errno.ESRCH, "QEMU ended while its memory was read")
+                raise Unread("QEMU ended while its memory was read")
             entries += data
     return bytes(entries)
 
@@ -113,9 +127,12 @@ def _copy(source: int, target: int, run: Run, offset: int, check: Check) -> None
     at = run.start
     while at < run.end:
         check()
-        read = os.preadv(source, [buffer[: run.end - at]], at + offset)
+        try:
+            read = os.preadv(source, [buffer[: run.end - at]], at + offset)
+        except OSError as error:
+            raise Unread(f"memory cannot be read: {error.strerror}") from error
         if read == 0:
-            raise OSError(errno.ESRCH, "QEMU ended while its memory was read")
+            raise Unread("QEMU ended while its memory was read")
         done = 0
         while done < read:
             done += os.pwrite(target, buffer[done:read], at + done)

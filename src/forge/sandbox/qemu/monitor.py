@@ -11,7 +11,7 @@ import os
 import socket
 from typing import cast
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ExecuteError, QMPClient, QMPError, Runstate
 
 from forge.errors import SandboxDied
 
@@ -27,6 +27,12 @@ _CAPABILITIES: dict[str, object] = {
 
 # QEMU's library logs every broken connection; Forge reports it as an error of its own.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class Monitor:
@@ -46,7 +52,7 @@ class Monitor:
         try:
             async with asyncio.timeout(_COMMAND_S):
                 await self._client.connect(self._control)
-        except (QMPError, TimeoutError, OSError) as error:
+        except (QMPError, TimeoutError, OSError, EOFError) as error:
             raise SandboxDied(f"QEMU did not answer on its control socket: {error}") from error
         except AssertionError as error:  # the library asserts that it is still there by now
             raise SandboxDied("QEMU ended right after its greeting") from error
@@ -62,7 +68,7 @@ class Monitor:
                 return await self._client.execute(command, arguments)
         except ExecuteError as error:
             raise SandboxDied(f"QEMU refused {command}: {error}") from error
-        except (QMPError, TimeoutError, OSError) as error:
+        except (QMPError, TimeoutError, OSError, EOFError) as error:
             raise SandboxDied(f"QEMU did not carry out {command}: {error}") from error
 
     async def limit_disks(self, names: tuple[str, ...], mib_s: int, iops: int) -> None:
@@ -103,7 +109,7 @@ class Monitor:
             # QEMU matches a descriptor of a set by how it was opened, and asks for writing alone.
             theirs = os.open(f"/proc/self/fd/{kept}", os.O_WRONLY | os.O_CLOEXEC)
             try:
-                socket.send_fds(self._fd_sender, [b" "], [theirs])
+                self._send(theirs)
             finally:
                 os.close(theirs)
             await self.execute("add-fd", {"fdset-id": _DEVICES_SET})
@@ -111,8 +117,12 @@ class Monitor:
             arguments = {"filename": f"/dev/fdset/{_DEVICES_SET}", "live": False}
             try:
                 await self.execute("xen-save-devices-state", arguments)
-            finally:
-                await self.execute("remove-fd", {"fdset-id": _DEVICES_SET})
+            except BaseException:
+                # A QEMU that has ended refuses, which must not take a cancellation's place.
+                with contextlib.suppress(SandboxDied):
+                    await self.execute("remove-fd", {"fdset-id": _DEVICES_SET})
+                raise
+            await self.execute("remove-fd", {"fdset-id": _DEVICES_SET})
             size = os.fstat(kept).st_size
             if size > _STATE_LIMIT:
                 raise SandboxDied("QEMU's device state is too large")
@@ -149,29 +159,44 @@ class Monitor:
                 tasks.create_task(asyncio.get_running_loop().sock_sendall(ours, state))
                 tasks.create_task(self._load())
         except (ExceptionGroup, TimeoutError, OSError) as error:
-            raise SandboxDied(f"the saved state was not taken: {error}") from error
+            raise SandboxDied(f"the saved state was not taken: {_first(error)}") from error
         finally:
             ours.close()
 
     async def _load(self) -> None:
         with self._client.listener("MIGRATION") as moves:
             await self.execute("migrate-incoming", {"uri": "fd:state"})
-            async for move in moves:
-                status = cast("dict[str, str]", move["data"])["status"]
-                if status == "completed":
-                    break
-                if status == "failed":
-                    raise SandboxDied("QEMU could not load the saved state")
+            # A listener is not told of a connection's end.
+            async with asyncio.TaskGroup() as tasks:
+                ending = tasks.create_task(self._ended())
+                async for move in moves:
+                    status = cast("dict[str, str]", move["data"])["status"]
+                    if status == "completed":
+                        break
+                    if status == "failed":
+                        raise SandboxDied("QEMU could not load the saved state")
+                ending.cancel()
+
+    async def _ended(self) -> None:
+        while self._client.runstate is Runstate.RUNNING:
+            await self._client.runstate_changed()
+        raise SandboxDied("QEMU ended while it loaded the saved state")
 
     async def _hand_over(self, name: str) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            socket.send_fds(self._fd_sender, [b" "], [theirs.fileno()])
+            self._send(theirs.fileno())
             await self.execute("getfd", {"fdname": name})
             undo.pop_all()
         return ours
+
+    def _send(self, fd: int) -> None:
+        try:
+            socket.send_fds(self._fd_sender, [b" "], [fd])
+        except OSError as error:
+            raise SandboxDied(f"QEMU took no descriptor: {error.strerror}") from error
 
     async def _receive(self, ours: socket.socket) -> bytes:
         state = bytearray()

@@ -7,7 +7,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,10 @@ class Running:
 
     async def go(self) -> None:
         """See `machines.engine.Running.go`."""
+        await self.launched.monitor.go()
+
+    async def go_on(self) -> None:
+        """See `machines.engine.Running.go_on`."""
         await self.launched.monitor.go()
 
     async def read(self) -> None:
@@ -136,6 +140,9 @@ async def started(
         try:
             records.write_record(folder, launched.vmm.pid)
             await launched.monitor.load_state(clone.state)
+        except OSError as error:
+            os.close(launched.agent_fd)
+            raise NoSpace(f"a machine could not be noted down: {error.strerror}") from error
         except BaseException:
             os.close(launched.agent_fd)
             raise
@@ -152,8 +159,9 @@ async def saved_to(running: Running, into: Path, *, goes_on: bool) -> bytes:
     """Write a machine's memory, disk and device state into a folder; returns the state.
 
     It stands still while what changed is copied. Where `goes_on`, or where this fails, it then runs
-    again. The folder may be its own, where it started from: then the memory is mended in place,
-    in which nothing that the machine still reads is changed.
+    again; where it fails, what was begun gives its space back. The folder may be its own, where it
+    started from: then the memory is mended in place, in which nothing that the machine still reads
+    is changed.
 
     Raises:
         NoSpace: the host cannot write it.
@@ -163,27 +171,37 @@ async def saved_to(running: Running, into: Path, *, goes_on: bool) -> bytes:
     own = running.clone.memory == into / "memory"
     monitor = running.launched.monitor
     try:
-        target = os.open(into / "memory", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with _target(into, undone=not own) as target:
             async with running.agent.quieted(), _standing(running, goes_on=goes_on):
                 state = splice(running.clone.state, await monitor.devices())
                 runs = await in_thread(lambda check: _freeze(running, into, target, check))
                 if not goes_on and not own:
-                    await in_thread(lambda check: memory.fill(running.base, target, runs, check))
+                    await _fill(running, target, runs)
                 if not goes_on:
                     _finish(into, state)
             if goes_on:
-                await in_thread(lambda check: memory.fill(running.base, target, runs, check))
+                await _fill(running, target, runs)
                 _finish(into, state)
-        finally:
-            os.close(target)
     except ValueError as error:
         raise TemplateError(f"the machine could not be saved: {error}") from error
+    except memory.Unread as error:
+        raise SandboxDied(f"the machine ended while it was saved: {error}") from error
     except OSError as error:
-        if running.launched.vmm.ended.is_set():
-            raise SandboxDied("the machine ended while it was saved") from error
         raise NoSpace(f"the machine could not be saved: {error.strerror}") from error
     return state
+
+
+@contextlib.contextmanager
+def _target(into: Path, *, undone: bool) -> Iterator[int]:
+    """The memory file to write. Where the block fails, what was begun goes."""
+    target = os.open(into / "memory", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield target
+    except BaseException:
+        saved.discard(into, all_of_it=undone)
+        raise
+    finally:
+        os.close(target)
 
 
 @contextlib.asynccontextmanager
@@ -207,6 +225,10 @@ def _freeze(running: Running, into: Path, target: int, check: Check) -> list[mem
     if into != running.folder:
         copy_sparse(running.folder / DATA, into / DATA)
     return runs
+
+
+async def _fill(running: Running, target: int, runs: list[memory.Run]) -> None:
+    await in_thread(lambda check: memory.fill(running.base, target, runs, check))
 
 
 def _finish(into: Path, state: bytes) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from forge.errors import HostUnfit
 from forge.sandbox.images.store import Image
 from forge.sandbox.qemu.argv import Shape
 from forge.sandbox.qemu.launch import Layout, launch
@@ -23,7 +24,7 @@ async def test_a_file_that_is_missing_leaves_no_socket_open(tmp_path: Path) -> N
     gc.disable()
     try:
         before = _open()
-        with pytest.raises(FileNotFoundError) as caught:
+        with pytest.raises(HostUnfit) as caught:
             await launch(layout)
         # The traceback still holds the frame, so nothing is closed by luck.
         assert caught.tb is not None

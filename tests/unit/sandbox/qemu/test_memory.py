@@ -108,8 +108,23 @@ def test_a_process_that_does_not_hold_the_memory_is_refused(tmp_path):
     """Nothing is read of a process that maps something else."""
     base = tmp_path / "base"
     base.write_bytes(bytes(PAGE))
-    with base.open("rb") as source, pytest.raises(OSError, match="does not hold"):
+    with base.open("rb") as source, pytest.raises(memory.Unread, match="does not hold"):
         memory.overlay(os.getpid(), source.fileno(), source.fileno(), nothing)
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_a_process_that_has_ended_cannot_be_read_which_is_no_fault_of_the_disk(
+    tmp_path, collected: bool
+):
+    """Dead and not yet collected, or gone for good: never an error as of a host that is full."""
+    base = tmp_path / "base"
+    base.write_bytes(bytes(PAGE))
+    with subprocess.Popen(["true"]) as child, base.open("r+b") as file:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        if collected:
+            child.wait()
+        with pytest.raises(memory.Unread):
+            memory.overlay(child.pid, file.fileno(), file.fileno(), nothing)
 
 
 def test_nobody_waits_for_a_copy_that_was_given_up(tmp_path):
