@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -141,3 +142,11 @@ def test_nobody_waits_for_a_copy_that_was_given_up(tmp_path):
         pytest.raises(InterruptedError),
     ):
         memory.fill(source.fileno(), target.fileno(), [], given_up)
+
+
+def test_a_base_that_shrinks_while_it_is_copied_is_an_error(tmp_path: Path):
+    """Who may write to the file that is copied can fail the copy, and not end Forge."""
+    base, target = tmp_path / "base", tmp_path / "target"
+    base.write_bytes(bytes(range(256)) * 64)
+    with base.open("r+b") as read, target.open("wb") as write, pytest.raises(OSError, match="addr"):
+        memory.fill(read.fileno(), write.fileno(), [], lambda: os.ftruncate(read.fileno(), 0))
