@@ -18,6 +18,7 @@ from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
+    suppress,
 )
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,18 +93,18 @@ class Machines:
 
     async def spec(self, template: str = "") -> SandboxSpec:
         """What a machine of a template is like; without a name, of the settings' own. Sizes that
-        are not set are the template's, where it is here, else the settings' defaults.
+        are not set are the template's, where it is here and built, else the settings' defaults.
 
         Raises:
             NameUnknown: there is neither a template nor a snapshot of this name.
-            ImageMissing: the template's image is not built here.
         """
         name, said = template or self.settings.template, self.settings
         rates = {"cpu_percent": said.cpu_percent, "disk_mib_s": said.disk_mib_s}
         if self.images is not None and self.images.has(name):
             sizes = {each: getattr(said, each) for each in _SIZES if each in said.model_fields_set}
-            return spec_of(self.images, name, **sizes, **rates)
-        if self.images is not None and name not in {
+            with suppress(ImageMissing):  # a provider that needs one says so itself
+                return spec_of(self.images, name, **sizes, **rates)
+        elif self.images is not None and name not in {
             each.name for each in await self.provider.snapshots()
         }:
             self.images.find(name)
