@@ -167,8 +167,9 @@ async def test_run_lines_are_shut_in(home: Path, tmp_path: Path):
     work = tmp_path / "work"
     work.mkdir()
     tmp_path.chmod(0o711)
-    for above in tmp_path.parents[:2]:
-        above.chmod(0o711)
+    for above in tmp_path.parents:
+        if above.name.startswith(("pytest-", "popen-")):  # pytest's own, one or two or three
+            above.chmod(0o711)
     builder = Builder(Programs(tmp_path / "log"), work, network=False)
     out = await builder.build(find_source(str(folder), tmp_path))
     from forge.sandbox.images.oci.build import BOUNDS
