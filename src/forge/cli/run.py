@@ -59,24 +59,31 @@ class Order:
 
 
 def prompt_from(argument: str | None) -> str:
-    """The prompt: the argument, or standard input where that is `-` or missing and piped.
+    """The prompt: the argument, or standard input where that is `-` or missing and piped. It is
+    looked at before anything is made ready, which may take minutes.
 
     Raises:
         InputRefused: there is none, it is too long, or it is not text.
     """
     if argument is not None and argument != "-":
-        return argument
+        return _something(argument)
     if argument is None and sys.stdin.isatty():
-        raise InputRefused(
-            "There is nothing asked.",
-            hint='Give a prompt, as in `forge run "…"`, pipe one in, or try `forge chat`.',
-        )
+        return _something("")
     try:
         text = sys.stdin.read(LONGEST_PROMPT + 1)
     except UnicodeDecodeError as error:
         raise InputRefused("What was piped in is not UTF-8 text.") from error
     if len(text) > LONGEST_PROMPT:
         raise InputRefused(f"More than {LONGEST_PROMPT} characters were piped in.")
+    return _something(text)
+
+
+def _something(text: str) -> str:
+    if not text.strip():
+        raise InputRefused(
+            "There is nothing asked: the prompt is empty.",
+            hint='Give a prompt, as in `forge run "…"`, pipe one in, or try `forge chat`.',
+        )
     return text
 
 

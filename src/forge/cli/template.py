@@ -18,11 +18,13 @@ from forge.errors import ForgeError, InputRefused
 from forge.sandbox.base import Limits
 from forge.sandbox.images.config import TemplateConfig
 from forge.sandbox.images.oci.build import Order
-from forge.sandbox.images.oci.shelf import Made
+from forge.sandbox.images.oci.shelf import Made, check_name
 from forge.sandbox.images.oci.source import find_source
 from forge.sandbox.images.stock import Images
 from forge.settings import Settings
 from forge.wiring import open_machines, spec_of
+
+_OURS = "Value error, "  # what pydantic puts before a reason of our own
 
 
 def order(name: str, source: str, config: Mapping[str, Any], *, network: bool) -> Order:
@@ -31,13 +33,14 @@ def order(name: str, source: str, config: Mapping[str, Any], *, network: bool) -
     Raises:
         InputRefused: an option cannot be used, or there is nothing to build from.
     """
+    check_name(name)
     try:
         checked = TemplateConfig.model_validate(config)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         option = str(fault["loc"][-1] if isinstance(fault["loc"][-1], str) else fault["loc"][0])
         raise InputRefused(
-            f"--{option.replace('_', '-')} cannot be used: {fault['msg']}"
+            f"--{option.replace('_', '-')} cannot be used: {fault['msg'].removeprefix(_OURS)}"
         ) from error
     Limits(**checked.sizes.model_dump()).check(os.cpu_count() or 1)
     return Order(name, find_source(source, Path.cwd()), checked, network)
