@@ -34,7 +34,7 @@ from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
 
 SIZE = 64 * 1024 * 1024
-ROUNDS = 3
+ROUNDS = 5
 PIECE = 256 * 1024
 MARK = b"the raw copier is here"
 COPIER = """
