@@ -24,12 +24,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
+from forge.sandbox.qemu.machine import QemuSandbox
+
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.commands import Command
 from forge.sandbox.images.stock import Images
 from forge.sandbox.output import Display, Output
 from forge.sandbox.processes import cpu_seconds
-from forge.sandbox.qemu.machine import QemuSandbox
 from forge.sandbox.qemu.provider import open_provider
 from forge.settings import read_settings
 
