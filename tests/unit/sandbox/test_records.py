@@ -191,7 +191,9 @@ def test_what_is_half_made_goes_with_its_maker_and_not_before(tmp_path, process)
     assert {each.name for each in tmp_path.iterdir()} == {own.name, living}
 
 
-@pytest.mark.parametrize("name", [".new-x", ".new-", ".new-x-1", ".new-x--1", ".new-x-१-1-00000000"])
+@pytest.mark.parametrize(
+    "name", [".new-x", ".new-", ".new-x-1", ".new-x--1", ".new-x-१-1-00000000"]
+)
 def test_a_half_made_name_that_tells_of_no_process_is_nobodys(tmp_path, name: str):
     """It is removed rather than taken for a number; whole things, links and files are let be."""
     (tmp_path / name).mkdir()
