@@ -37,6 +37,7 @@ from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
 from forge.sandbox.commands import Command, ExecResult, ProcessInfo, Size
 from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
+from forge.sandbox.lifecycle import State
 from forge.sandbox.metrics import Claims, CpuMeter, Metrics
 from forge.sandbox.output import Display, Output, Sink
 from forge.sandbox.ports import ListeningPort, PortConnection
@@ -90,6 +91,11 @@ class LocalSandbox:
             received_bytes=0,
             claims=Claims(self._limits.memory_mib * _MIB, len(alive)) if claims else None,
         )
+
+    @property
+    def state(self) -> State:
+        """It runs until it is stopped."""
+        return "gone" if self.stopped else "running"
 
     async def stop(self) -> None:
         """End every process and remove the folder."""
