@@ -14,6 +14,7 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── MachineUnknown
     │   ├── MachineBusy
     │   ├── SourceRefused
+    │   ├── BackupRefused
     │   ├── RunNotFound
     │   ├── NotFound
     │   │   ├── ConversationNotFound

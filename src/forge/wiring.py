@@ -28,12 +28,12 @@ from forge import registry
 from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
 from forge.errors import (
-    HostUnfit,
     ImageMissing,
     InputRefused,
     SettingsInvalid,
 )
 from forge.ids import RunId
+from forge.keeping import make_home, open_blobs, open_database
 from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.models.base import Model
@@ -55,8 +55,6 @@ from forge.settings import (
     choose_model,
     environment_of_children,
 )
-from forge.store.blobs import BlobStore
-from forge.store.database import Database
 from forge.tasks import together
 
 TEMPLATE = "base"
@@ -174,7 +172,7 @@ async def open_machines(
         NameUnknown: there is no such sandbox provider.
         HostUnfit, NoSpace: the home folder cannot be made.
     """
-    _make_home(settings.home)
+    make_home(settings.home)
     images = Images(settings.home)
     async with _provider(settings, images, notify) as provider:
         if reaped := await provider.reap():
@@ -219,8 +217,8 @@ async def open_forge(
     async with AsyncExitStack() as stack:
         prices = PriceTable(settings.prices)
         models = await stack.enter_async_context(open_models(settings, choice))
-        _make_home(settings.home)
-        database = await stack.enter_async_context(Database.open(_place(settings)))
+        make_home(settings.home)
+        database = await stack.enter_async_context(open_database(settings))
         machines = await stack.enter_async_context(open_machines(settings, notify))
         blobs = open_blobs(settings)
         kept = await stack.enter_async_context(open_machines_of(machines.provider))
@@ -245,7 +243,7 @@ def open_volumes(settings: Settings) -> VolumeStore:
     Raises:
         HostUnfit: the home folder cannot be made.
     """
-    _make_home(settings.home)
+    make_home(settings.home)
     return VolumeStore(settings.home)
 
 
@@ -333,36 +331,6 @@ def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
         f"{choice.name} needs a key, and {name} is not set.",
         hint=f"Set {name}, or choose another model with --model (`--model offline` needs no key).",
     )
-
-
-def open_blobs(settings: Settings) -> BlobStore:
-    """Where files are kept. It holds nothing open.
-
-    Raises:
-        SettingsInvalid: FORGE_BLOBS_URL is none of a bucket, or the extra `s3` is not installed.
-    """
-    folder, url = settings.home / "blobs", settings.blobs_url.get_secret_value()
-    if not url:
-        return BlobStore(folder)
-    from forge.store.s3 import S3Blobs
-
-    return S3Blobs(folder, url)
-
-
-def _place(settings: Settings) -> Path | str:
-    """Where the database is."""
-    return settings.database_url.get_secret_value() or settings.home / "forge.db"
-
-
-def _make_home(home: Path) -> None:
-    """Make the home folder for its owner's eyes only, if it is not there yet."""
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostUnfit(
-            f"{home} cannot be made: {error.strerror}.",
-            hint="Point FORGE_HOME at a folder you may write to.",
-        ) from error
 
 
 def _tell_recovered(runs: tuple[RunId, ...], notify: Notify) -> None:

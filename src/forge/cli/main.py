@@ -163,6 +163,42 @@ def demo() -> None:
     _do(command)
 
 
+@app.command()
+def backup(
+    place: Annotated[
+        Path, typer.Argument(metavar="FILE|DIR", help="A file that is not there yet, or a folder.")
+    ] = Path(),
+) -> None:
+    """Write all that Forge keeps to one file; runs may go on meanwhile."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.backup import backup as write
+
+        return await write(settings, screen, place)
+
+    _do(command)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    sha256: Annotated[
+        str, typer.Option(metavar="DIGEST", help="Refuse it unless it has this SHA-256.")
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what is kept here; it is removed.")
+    ] = False,
+) -> None:
+    """Put a backup back, after checking all of it."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.backup import restore as put_back
+
+        return await put_back(settings, screen, file, sha256, force=force)
+
+    _do(command)
+
+
 @runs.command("list")
 def runs_list(
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many runs.")] = 20,

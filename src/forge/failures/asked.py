@@ -58,6 +58,13 @@ class SourceRefused(InputRefused):
     default_hint: ClassVar[str] = "Mend the image or its Dockerfile, then build again."
 
 
+class BackupRefused(InputRefused):
+    """The file is no backup, or one that was changed; nothing was restored."""
+
+    code: ClassVar[str] = "backup_refused"
+    default_hint: ClassVar[str] = "Use another copy of the backup."
+
+
 class RunNotFound(InputRefused):
     """No run, or more than one, has this id."""
 

@@ -137,6 +137,20 @@ class LedgerReader:
             )
         return len(records)
 
+    async def verify_all(self) -> int:
+        """Check the chain of every run; returns how many runs there are.
+
+        Raises:
+            LedgerCorrupt: as in `verify`.
+        """
+        count, page = 0, await self.runs()
+        while page:
+            for run in page:
+                await self.verify(run.id)
+            count += len(page)
+            page = await self.runs(before=page[-1].id)
+        return count
+
     async def _fetch(
         self, run_id: RunId, after: int, limit: int | None = None
     ) -> tuple[str, Sequence[Row[Any]]]:

@@ -43,9 +43,10 @@ def migrate(connection: Connection, to: str = HEAD) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
+    if unknown := {to, current} - known - {None}:
         raise LedgerError(
-            f"The database is at revision {current!r}, which this version of Forge does not know.",
+            f"The database is at revision {min(map(str, unknown))!r}, which this version of Forge "
+            "does not know.",
             hint="Use the newer Forge that wrote it, or point FORGE_HOME at another folder.",
         )
     command.upgrade(config, to)

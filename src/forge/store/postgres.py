@@ -101,7 +101,7 @@ class PostgresBackend:
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
         if not isinstance(cause, psycopg.Error):
             return DatabaseBusy(f"{self.label} had no connection free for {BUSY_S} s.")
-        reason = cause.diag.message_primary or str(cause).strip()
+        reason = " ".join((cause.diag.message_primary or str(cause)).split())
         if self._password:
             reason = reason.replace(self._password, "***")
         return _by_state(cause, self.label, reason)
@@ -119,7 +119,7 @@ def _by_state(error: psycopg.Error, label: str, reason: str) -> ForgeError:
         kind, message = _of_connection(reason), "{label} cannot be used: {reason}."
     elif kind is None:
         kind, message = DatabaseRefused, "{label} refused it: {reason}."
-    said = message.format(label=label, reason=reason.removesuffix("."))
+    said = message.format(label=label, reason=reason.rstrip(".?"))
     if kind is NoSpace:
         return NoSpace(said, hint="Free some space on the database's server.")
     return kind(said)
