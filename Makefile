@@ -13,7 +13,7 @@ BIN := .venv/bin
 SYSTEM := .tools/system.stamp
 PYTHON := .venv/forge.stamp
 
-.PHONY: help setup run demo test check fmt image bench clean
+.PHONY: help setup run chat demo test check fmt image bench clean
 .PHONY: microvm-setup-linux microvm-setup-macos microvm-setup-windows
 
 help: ## List the targets
@@ -31,7 +31,10 @@ $(PYTHON): pyproject.toml uv.lock $(SYSTEM)
 	@ln -sf "$$(realpath $(UV))" $(BIN)/uv
 	@touch $@
 
-run: setup ## Set everything up, then start Forge: a conversation in the terminal
+run: setup ## Set everything up, then start Forge; it says where to open it
+	@exec $(BIN)/forge serve
+
+chat: setup ## Set everything up, then start a conversation in the terminal
 	@exec $(BIN)/forge chat
 
 demo: setup ## Show a machine's whole life, step by step, with times

@@ -1,4 +1,4 @@
-"""Every knob on one page, read once, at the edge.
+"""Every knob but the server's (see `server_settings`), read once, at the edge.
 
 Settings come from environment variables and nowhere else. Each has a sentence, a default and a
 meaning for zero; an empty value counts as not set. A `FORGE_` name that is not on this page is
@@ -12,13 +12,14 @@ import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from forge.errors import SettingsInvalid
 from forge.events import Caps
+from forge.server_settings import ServerSettings, setting
 
 DEFAULT_MODELS: Mapping[str, str] = {
     "anthropic": "claude-sonnet-5-5",
@@ -69,34 +70,27 @@ def _absolute(path: Path) -> Path:
 _Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
-def _setting(name: str, sentence: str, zero: str, **rules: Any) -> Any:
-    """A field of this page. `zero` is its meaning for zero, or for an empty value."""
-    return Field(
-        validation_alias=name, description=sentence, json_schema_extra={"zero": zero}, **rules
-    )
-
-
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """What a person may set. Made by `read_settings`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True, env_file=None
     )
 
-    home: _Folder = _setting(
+    home: _Folder = setting(
         "FORGE_HOME",
         "The folder for everything Forge keeps: ledger, files, images, templates, logs.",
         "Empty: `$XDG_DATA_HOME/forge`, or `~/.local/share/forge`.",
         default_factory=_default_home,
     )
-    database_url: SecretStr = _setting(
+    database_url: SecretStr = setting(
         "FORGE_DATABASE_URL",
         "The PostgreSQL database to keep the ledger and all else in, as "
         "`postgresql://user:password@host:5432/name`; never shown.",
         "Empty: SQLite, in the file `forge.db` of `FORGE_HOME`.",
         default=SecretStr(""),
     )
-    blobs_url: SecretStr = _setting(
+    blobs_url: SecretStr = setting(
         "FORGE_BLOBS_URL",
         "The S3-compatible bucket to keep files in, as "
         "`s3://key:secret@bucket/prefix?endpoint=https://storage.example&region=name`; "
@@ -104,59 +98,59 @@ class Settings(BaseSettings):
         "Empty: the folder `blobs` of `FORGE_HOME`.",
         default=SecretStr(""),
     )
-    model: str = _setting(
+    model: str = setting(
         "FORGE_MODEL",
         "The model to ask, as `provider:model`, a provider alone for its default model, or `auto`.",
         "Empty: `auto`, which takes `anthropic` if its key is set, else `openai` if its key or "
         "base URL is set, else `offline`.",
         default="auto",
     )
-    anthropic_api_key: SecretStr = _setting(
+    anthropic_api_key: SecretStr = setting(
         "ANTHROPIC_API_KEY",
         "The key for Anthropic's models; never shown or written anywhere.",
         "Empty: none, so the provider `anthropic` cannot be used.",
         default=SecretStr(""),
     )
-    anthropic_base_url: str = _setting(
+    anthropic_base_url: str = setting(
         "ANTHROPIC_BASE_URL",
         "Where Anthropic's API is, or a compatible gateway.",
         "Empty: Anthropic's own address.",
         default="",
     )
-    openai_api_key: SecretStr = _setting(
+    openai_api_key: SecretStr = setting(
         "OPENAI_API_KEY",
         "The key for OpenAI or an OpenAI-compatible server; never shown or written anywhere.",
         "Empty: none, as local servers need none.",
         default=SecretStr(""),
     )
-    openai_base_url: str = _setting(
+    openai_base_url: str = setting(
         "OPENAI_BASE_URL",
         "Where an OpenAI-compatible API is, up to and with `/v1`.",
         "Empty: OpenAI's own address.",
         default="",
     )
-    max_iterations: int = _setting(
+    max_iterations: int = setting(
         "FORGE_MAX_ITERATIONS",
         "How many model calls one run may make.",
         "0: no limit.",
         default=16,
         ge=0,
     )
-    max_tokens: int = _setting(
+    max_tokens: int = setting(
         "FORGE_MAX_TOKENS",
         "How many tokens, in and out together, one run may use.",
         "0: no limit.",
         default=0,
         ge=0,
     )
-    max_usd: Decimal = _setting(
+    max_usd: Decimal = setting(
         "FORGE_MAX_USD",
         "What one run may cost in US dollars; a model without a known price is then refused.",
         "0: no limit.",
         default=Decimal(0),
         ge=0,
     )
-    max_wall_s: float = _setting(
+    max_wall_s: float = setting(
         "FORGE_MAX_WALL_S",
         "After how many seconds one run may make no further model call.",
         "0: no limit.",
@@ -164,33 +158,33 @@ class Settings(BaseSettings):
         ge=0,
         allow_inf_nan=False,
     )
-    prices: _Folder | None = _setting(
+    prices: _Folder | None = setting(
         "FORGE_PRICES",
         "A TOML or JSON file of prices that go before the public ones, for private models.",
         "Empty: only the public prices.",
         default=None,
     )
-    sandbox: str = _setting(
+    sandbox: str = setting(
         "FORGE_SANDBOX",
         "Which provider makes the machines: `qemu`, `firecracker`, `libkrun`, `worker` or "
         "a plug-in's.",
         "Empty: `qemu`.",
         default="qemu",
     )
-    worker: str = _setting(
+    worker: str = setting(
         "FORGE_WORKER",
         "The command that leads to a worker, where `FORGE_SANDBOX` is `worker`; quoted as in a "
         "shell, which does not run it.",
         "Empty: none, so the provider `worker` cannot be used.",
         default="",
     )
-    template: str = _setting(
+    template: str = setting(
         "FORGE_TEMPLATE",
         "What machines are made from: the name of a template, or of a snapshot.",
         "Empty: `base`, the template that comes with Forge.",
         default="base",
     )
-    memory_mib: int = _setting(
+    memory_mib: int = setting(
         "FORGE_MEMORY_MIB",
         "The memory of a machine, in MiB.",
         "0: refused; a machine needs at least 256.",
@@ -198,7 +192,7 @@ class Settings(BaseSettings):
         ge=256,
         le=65536,
     )
-    disk_mib: int = _setting(
+    disk_mib: int = setting(
         "FORGE_DISK_MIB",
         "How much a machine may write to its disk, in MiB.",
         "0: refused; a machine needs at least 64.",
@@ -206,7 +200,7 @@ class Settings(BaseSettings):
         ge=64,
         le=65536,
     )
-    processes: int = _setting(
+    processes: int = setting(
         "FORGE_PROCESSES",
         "How many processes and threads may live in a machine at once.",
         "0: refused; a machine needs at least 16.",
@@ -214,7 +208,7 @@ class Settings(BaseSettings):
         ge=16,
         le=32768,
     )
-    cpus: int = _setting(
+    cpus: int = setting(
         "FORGE_CPUS",
         "How many processors a machine has; at most as many as this host.",
         "0: refused; a machine needs at least 1.",
@@ -222,7 +216,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
     )
-    cpu_percent: int = _setting(
+    cpu_percent: int = setting(
         "FORGE_CPU_PERCENT",
         "How much processor time a machine may take, in percent of one processor; at least 5.",
         "0: no limit.",
@@ -230,7 +224,7 @@ class Settings(BaseSettings):
         ge=0,
         le=25600,
     )
-    disk_mib_s: int = _setting(
+    disk_mib_s: int = setting(
         "FORGE_DISK_MIB_S",
         "How much a machine may read from and write to its disks per second, in MiB.",
         "0: no limit.",
@@ -258,7 +252,7 @@ class Settings(BaseSettings):
             )
         return words
 
-    pool: int = _setting(
+    pool: int = setting(
         "FORGE_POOL",
         "How many machines of each kind a worker keeps warm, ready in milliseconds.",
         "0: none; every machine is made when it is asked for.",
@@ -266,7 +260,7 @@ class Settings(BaseSettings):
         ge=0,
         le=256,
     )
-    pool_mib: int = _setting(
+    pool_mib: int = setting(
         "FORGE_POOL_MIB",
         "How much of this host's memory all warm machines together may take, in MiB.",
         "0: none, as with `FORGE_POOL=0`.",

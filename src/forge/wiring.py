@@ -32,16 +32,15 @@ from forge.errors import (
     InputRefused,
     SettingsInvalid,
 )
-from forge.ids import RunId
 from forge.keeping import make_home, open_blobs, open_database
 from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.models.base import Model
 from forge.runs.driver import RunDriver
-from forge.runs.machines import open_machines_of
+from forge.runs.machines import ConversationMachines, open_machines_of
 from forge.runs.orders import Orders
 from forge.runs.owner import this_process
-from forge.runs.service import RunService, open_runs
+from forge.runs.service import Recovered, RunService, open_runs
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
@@ -55,6 +54,8 @@ from forge.settings import (
     choose_model,
     environment_of_children,
 )
+from forge.store.blobs import BlobStore
+from forge.store.database import Database
 from forge.tasks import together
 
 TEMPLATE = "base"
@@ -146,15 +147,22 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class Forge:
-    """Everything a floor above needs: runs, machines, the settings, and `kept`: where the bytes
-    of a digest (SHA-256 in hex) are, or would be.
+    """Everything a floor above needs. `kept` says where the bytes of a digest (SHA-256 in hex) are,
+    or would be; `talks` are the machines that conversations keep.
     """
 
     settings: Settings
     model: ModelChoice
     service: RunService
     machines: Machines
-    kept: Callable[[str], Path]
+    talks: ConversationMachines
+    blobs: BlobStore
+    database: Database
+
+    @property
+    def kept(self) -> Callable[[str], Path]:
+        """Where the bytes of a digest are, or would be."""
+        return self.blobs.path
 
 
 @asynccontextmanager
@@ -199,7 +207,7 @@ def _provider(
 
 @asynccontextmanager
 async def open_forge(
-    settings: Settings, notify: Notify, choice: ModelChoice
+    settings: Settings, notify: Notify, choice: ModelChoice, *, serving: bool = False
 ) -> AsyncIterator[Forge]:
     """Everything, ready for runs.
 
@@ -207,6 +215,8 @@ async def open_forge(
         settings: the settings.
         notify: told, in words, of what takes long and of what was tidied up.
         choice: the model that runs ask.
+        serving: this process goes on: machines are kept warm as the settings say, and what a crash
+            left open is taken up again.
 
     Raises:
         NameUnknown: there is no such model or sandbox provider.
@@ -219,7 +229,7 @@ async def open_forge(
         models = await stack.enter_async_context(open_models(settings, choice))
         make_home(settings.home)
         database = await stack.enter_async_context(open_database(settings))
-        machines = await stack.enter_async_context(open_machines(settings, notify))
+        machines = await stack.enter_async_context(open_machines(settings, notify, warm=serving))
         blobs = open_blobs(settings)
         kept = await stack.enter_async_context(open_machines_of(machines.provider))
         driver = RunDriver(
@@ -233,8 +243,8 @@ async def open_forge(
             owner=this_process(),
         )
         service = await stack.enter_async_context(open_runs(driver, Orders(database, clock)))
-        _tell_recovered((await service.recover()).closed, notify)
-        yield Forge(settings, choice, service, machines, blobs.path)
+        _tell_recovered(await service.recover(resume=serving), notify)
+        yield Forge(settings, choice, service, machines, kept, blobs, database)
 
 
 def open_volumes(settings: Settings) -> VolumeStore:
@@ -333,9 +343,10 @@ def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
     )
 
 
-def _tell_recovered(runs: tuple[RunId, ...], notify: Notify) -> None:
-    if runs:
-        notify(f"Closed {_count(len(runs), 'run')} that a crash left open: {', '.join(runs)}.")
+def _tell_recovered(found: Recovered, notify: Notify) -> None:
+    for runs, what in ((found.closed, "Closed"), (found.resumed, "Took up again")):
+        if runs:
+            notify(f"{what} {_count(len(runs), 'run')} that a crash left open: {', '.join(runs)}.")
 
 
 def _count(number: int, noun: str) -> str:

@@ -132,10 +132,9 @@ def _untouched(step: StepView) -> list[ToolCall]:
     return left
 
 
-def told(messages: Iterable[Message], *, goes_on: bool = False) -> tuple[Message, ...]:
+def told(messages: Iterable[Message]) -> tuple[Message, ...]:
     """Messages as any model can be told them, of runs that may have been cut off anywhere: every
-    call has a result, and whoever speaks twice in a row speaks once. `goes_on`: the calls of the
-    last answer are still being made.
+    call has a result, and whoever speaks twice in a row speaks once.
     """
     whole: list[Message] = []
     waiting: list[ToolCall] = []
@@ -153,7 +152,7 @@ def told(messages: Iterable[Message], *, goes_on: bool = False) -> tuple[Message
             whole[-1] = UserMessage(parts=(*whole[-1].parts, *parts))
         else:
             whole.append(UserMessage(parts=parts))
-    if waiting and not goes_on:
+    if waiting:
         whole.append(UserMessage(parts=_without_end(waiting)))
     return tuple(whole)
 

@@ -152,6 +152,18 @@ def chat(
 
 
 @app.command()
+def serve() -> None:
+    """Serve the API and the console until stopped; FORGE_PORT and FORGE_HOST say where."""
+
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.serve import serve as carry_out
+
+        return await carry_out(settings, screen)
+
+    _do(command)
+
+
+@app.command()
 def demo() -> None:
     """Show a machine's whole life, step by step, with times. Needs no model."""
 

@@ -90,21 +90,12 @@ def microvm_write(
 
 @microvm.command("read")
 def microvm_read(
-    machine: Machine,
-    path: Annotated[str, typer.Argument(help="The file in the machine.")],
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="With -r: the new folder here.")
-    ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take a whole folder, into DIR.")
-    ] = False,
+    machine: Machine, path: Annotated[str, typer.Argument(help="The file in the machine.")]
 ) -> None:
-    """Print a machine's file, its bytes as they are; or with -r take a folder out, into DIR."""
+    """Print a machine's file, its bytes as they are."""
     from forge.cli import oneshot
 
-    if recursive != (folder is not None):
-        raise typer.BadParameter("-r and DIR go together: read -r MACHINE PATH DIR")
-    _one(oneshot.read_folder(machine, path, folder) if folder else oneshot.read(machine, path))
+    _one(oneshot.read(machine, path))
 
 
 @microvm.command("list")

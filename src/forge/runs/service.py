@@ -251,8 +251,7 @@ class RunService:
         closed: list[RunId] = []
         here = await self._engine.list()
         for run in await self._reader.running():
-            own = run.owner == self._driver.owner
-            if run.id in here or (is_alive(run.owner) and not own):
+            if run.id in here or is_alive(run.owner):
                 continue
             try:
                 if not await self._driver.ledger.claim(run.id, run.owner, self._driver.owner):

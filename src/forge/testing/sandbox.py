@@ -69,6 +69,11 @@ class LocalSandbox:
         self.code = LocalInterpreter(self)
         self.ports = LocalPorts()
 
+    @property
+    def state(self) -> State:
+        """It runs until it is stopped: nothing here can be paused."""
+        return "gone" if self.stopped else "running"
+
     async def metrics(self, *, claims: bool = True) -> Metrics:
         """What its processes use; it has no guest to ask, so its claims are the host's word."""
         self.check()
@@ -91,11 +96,6 @@ class LocalSandbox:
             received_bytes=0,
             claims=Claims(self._limits.memory_mib * _MIB, len(alive)) if claims else None,
         )
-
-    @property
-    def state(self) -> State:
-        """It runs until it is stopped."""
-        return "gone" if self.stopped else "running"
 
     async def stop(self) -> None:
         """End every process and remove the folder."""

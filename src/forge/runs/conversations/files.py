@@ -92,6 +92,23 @@ class Files:
             )
         return file
 
+    async def add_once(self, user_id: UserId, new: NewFile) -> None:
+        """Note what a run made, unless it is noted already.
+
+        Raises:
+            InputRefused: the conversation has as many as it may.
+        """
+        query = select(FILES.c.id).where(
+            FILES.c.user_id == user_id,
+            FILES.c.run_id == new.run_id,
+            FILES.c.name == new.name,
+            FILES.c.sha256 == new.sha256,
+        )
+        async with self._database.reading() as connection:
+            known = (await connection.execute(query)).first()
+        if known is None:
+            await self.add(user_id, new)
+
     async def get(self, user_id: UserId, file_id: FileId) -> File:
         """One file.
 

@@ -24,6 +24,9 @@ from forge.store.database import Database
 from forge.store.tables import CONVERSATIONS, MESSAGES, SHARES
 
 LONGEST_TITLE = 200
+MOST_UNSETTLED = 1_000
+"""How many answers a start looks after; a crash leaves as many as ran at once."""
+
 MOST_MESSAGES = 2_000
 """How many messages a conversation takes: each is told to the model again, and shown at once."""
 
@@ -159,6 +162,18 @@ class Conversations:
             await connection.execute(
                 update(MESSAGES).where(MESSAGES.c.run_id == run_id).values(text=storable(text))
             )
+
+    async def unsettled(self) -> tuple[tuple[RunId, UserId, ConversationId], ...]:
+        """The runs whose answers are not noted, with whose they are and where, the last first."""
+        query = (
+            select(MESSAGES.c.run_id, CONVERSATIONS.c.user_id, CONVERSATIONS.c.id)
+            .join(CONVERSATIONS, CONVERSATIONS.c.id == MESSAGES.c.conversation_id)
+            .where(MESSAGES.c.run_id.is_not(None), MESSAGES.c.text == "")
+            .order_by(MESSAGES.c.id.desc())
+            .limit(MOST_UNSETTLED)
+        )
+        async with self._database.reading() as connection:
+            return tuple((row[0], row[1], row[2]) for row in await connection.execute(query))
 
     async def set_head(
         self, user_id: UserId, conversation_id: ConversationId, message_id: MessageId

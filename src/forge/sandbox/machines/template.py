@@ -32,6 +32,7 @@ from forge.sandbox import records
 from forge.sandbox.vmm import GID
 
 VERSION = 1
+HALF_MADE = ".new-"
 KEPT = 4
 """How many templates stay: each takes some 300 MiB, and a new image or QEMU makes another."""
 
@@ -124,13 +125,15 @@ def remove(templates: Path, key: str) -> None:
 
 
 def remove_abandoned(templates: Path) -> None:
-    """Remove what processes that no longer live left half-made."""
-    records.remove_half_made(templates)
+    """Remove what processes that no longer live left half-made: `.new-<key>-<pid>`."""
+    for folder in templates.glob(f"{HALF_MADE}*"):
+        if records.stamp(int(folder.name.rpartition("-")[2])) is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def half_made(templates: Path, key: str) -> Path:
     """Where this process makes a template until it is whole."""
-    return records.half_made(templates, key)
+    return templates / f"{HALF_MADE}{key}-{os.getpid()}"
 
 
 def sweep(templates: Path) -> int:

@@ -1,0 +1,91 @@
+"""`forge serve`: the server, until it is told to stop."""
+
+import asyncio
+
+from forge.cli.exits import Exit
+from forge.cli.render import Screen
+from forge.cli.run import introduce
+from forge.cli.stopping import stopping
+from forge.errors import ForgeError, SettingsInvalid
+from forge.hosting import Hosted, open_hosted
+from forge.server.app import create_app
+from forge.server.config import ServerConfig, is_loopback
+from forge.server.serve import serving
+from forge.settings import Settings, choose_model
+from forge.wiring import Forge, open_forge
+
+
+async def serve(settings: Settings, screen: Screen) -> Exit:
+    """Serve until a signal; then runs are handed over to the next start, and machines stopped."""
+    config = config_of(settings)
+    with stopping(screen.notice) as stop:
+        try:
+            choice = choose_model(settings)
+            introduce(choice, screen)
+            async with open_forge(settings, screen.notice, choice, serving=True) as forge:
+                await _serve(forge, config, screen)
+        except asyncio.CancelledError:
+            if stop.asked is None:
+                raise
+    return stop.asked or Exit.DONE
+
+
+async def _serve(forge: Forge, config: ServerConfig, screen: Screen) -> None:
+    async with (
+        open_hosted(forge, config.sign_up) as hosted,
+        serving(create_app(hosted, config), config),
+    ):
+        await _welcome(hosted, config, screen)
+        await _prepare(hosted, screen)
+        await asyncio.Event().wait()
+
+
+def config_of(settings: Settings) -> ServerConfig:
+    """How the settings have the server.
+
+    Raises:
+        SettingsInvalid: they would let anybody on the network in without a login.
+    """
+    local = is_loopback(settings.host) and not settings.public_url
+    single = settings.login == "never" or (settings.login == "auto" and local)
+    if single and not local:
+        raise SettingsInvalid(
+            f"FORGE_LOGIN is `never`, and {settings.public_url or settings.host} can be reached "
+            "by others than you.",
+            hint="Set FORGE_LOGIN to `auto` or `always`, or FORGE_HOST to 127.0.0.1.",
+        )
+    return ServerConfig(
+        host=settings.host,
+        port=settings.port,
+        public_url=settings.public_url,
+        proxies=settings.proxies,
+        single_user=single,
+        sign_up=settings.sign_up,
+    )
+
+
+async def _prepare(hosted: Hosted, screen: Screen) -> None:
+    """See to it that machines can be made, while people can look around already. Where they cannot
+    be, the server goes on: runs then say why.
+    """
+    try:
+        verdict = await hosted.forge.machines.prepare(screen.building)
+    except ForgeError as error:
+        screen.error(error)
+    else:
+        screen.notice(f"Machines are ready: {verdict.accelerator}.")
+
+
+async def _welcome(hosted: Hosted, config: ServerConfig, screen: Screen) -> None:
+    screen.important(f"Forge is at {config.url}")
+    if config.single_user:
+        screen.notice(
+            "Nobody logs in: whoever uses this computer is its one user. FORGE_LOGIN=always "
+            "turns accounts on."
+        )
+    elif (token := await hosted.accounts.first_admin_link()) is not None:
+        screen.important(
+            "Nobody has an account yet. This link makes the admin's, once, within an hour:\n"
+            f"{config.url}/invite#{token}"
+        )
+    screen.notice("Ctrl-C stops it; runs that go on then are taken up again at the next start.")

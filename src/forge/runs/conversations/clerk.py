@@ -1,0 +1,117 @@
+"""Notes in conversations what runs came to: the answer in its place, the files among the files.
+
+One task for each run that goes on, owned by the block of `open_clerk`. What a crash kept from being
+noted is noted by the next start: noting it twice changes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from forge.errors import ForgeError, SlowReader
+from forge.events import ArtifactSaved, RunFinished
+from forge.ids import ConversationId, RunId, UserId
+from forge.runs.artifacts import Blobs
+from forge.runs.conversations.files import Files, NewFile
+from forge.runs.conversations.media import HEAD, media_type
+from forge.runs.conversations.store import Conversations
+from forge.runs.service import RunService
+from forge.tools.closing import closing
+
+LOG = logging.getLogger(__name__)
+
+
+class Clerk:
+    """Follows runs and writes down what they came to."""
+
+    def __init__(
+        self,
+        runs: RunService,
+        conversations: Conversations,
+        files: Files,
+        blobs: Blobs,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._runs, self._blobs, self._tasks = runs, blobs, tasks
+        self._conversations, self._files = conversations, files
+
+    def watch(self, run_id: RunId, user_id: UserId, conversation_id: ConversationId) -> None:
+        """Note what this run comes to, as it does."""
+        self._tasks.create_task(self._note(run_id, user_id, conversation_id))
+
+    async def catch_up(self) -> None:
+        """Watch every run whose answer was not noted yet."""
+        for run_id, user_id, conversation_id in await self._conversations.unsettled():
+            self.watch(run_id, user_id, conversation_id)
+
+    async def _note(self, run_id: RunId, user_id: UserId, conversation_id: ConversationId) -> None:
+        try:
+            after: int | None = 0
+            while after is not None:
+                after = await self._follow(run_id, user_id, conversation_id, after)
+        except ForgeError as error:
+            LOG.warning("what the run %s came to was not noted: %s", run_id, error.message)
+
+    async def _follow(
+        self, run_id: RunId, user_id: UserId, conversation_id: ConversationId, after: int
+    ) -> int | None:
+        """Where to go on from; None at the run's end."""
+        try:
+            async with aclosing(self._runs.follow(run_id, after=after)) as records:
+                async for record in records:
+                    if isinstance(record.event, ArtifactSaved):
+                        await self._keep(record.event, run_id, user_id, conversation_id)
+                    elif isinstance(record.event, RunFinished):
+                        await self._conversations.settle(run_id, record.event.answer)
+                    after = record.seq
+        except SlowReader:
+            return after
+        return None
+
+    async def _keep(
+        self,
+        made: ArtifactSaved,
+        run_id: RunId,
+        user_id: UserId,
+        conversation_id: ConversationId,
+    ) -> None:
+        head = b""
+        async with closing(self._blobs.get(made.sha256)) as chunks:
+            async for chunk in chunks:
+                head += chunk
+                if len(head) >= HEAD:
+                    break
+        kind = media_type(head[:HEAD], made.name)
+        await self._files.add_once(
+            user_id,
+            NewFile("artifact", made.name, made.sha256, made.size, kind, conversation_id, run_id),
+        )
+
+
+@asynccontextmanager
+async def open_clerk(
+    runs: RunService, conversations: Conversations, files: Files, blobs: Blobs
+) -> AsyncIterator[Clerk]:
+    """A clerk until the block is left; what goes on then is noted by the next one."""
+    stop = asyncio.Event()
+
+    async def until_left() -> None:
+        await stop.wait()
+        raise _Left
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(until_left())
+            clerk = Clerk(runs, conversations, files, blobs, tasks)
+            await clerk.catch_up()
+            try:
+                yield clerk
+            finally:
+                stop.set()
+    except* _Left:
+        LOG.debug("the clerk has left")
+
+
+class _Left(Exception):
+    """The block was left: the tasks that go on are cancelled."""

@@ -1,0 +1,109 @@
+"""The app: routes, and around them what every request passes.
+
+`create_app` opens nothing: what it serves is opened, and closed, by whoever calls it.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+import forge
+from forge.hosting import Hosted
+from forge.server import problems
+from forge.server.auth import Doorkeeper
+from forge.server.config import ServerConfig, is_loopback
+from forge.server.doors import AccountsDoor, Cookie, LocalDoor
+from forge.server.edge import BodyLimit, Hardened, KnownHost, Watched
+from forge.server.measures import Measures
+from forge.server.routes import (
+    accounts,
+    chat,
+    conversations,
+    files,
+    health,
+    runs,
+    sandbox,
+    settings,
+    terminal,
+)
+from forge.server.signing import Signer
+from forge.server.state import State
+
+UPLOADS = r"/api/(upload|sandbox/[^/]+/files/content)"
+"""The routes that take files."""
+
+PAGES = (health, chat, conversations, runs, files, sandbox, terminal, settings, accounts)
+
+
+def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:
+    """The app that serves what was opened."""
+    measures = Measures()
+    app = FastAPI(
+        title="Forge",
+        version=forge.__version__,
+        summary="An agent writes code and runs it in a microVM with its own kernel.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        generate_unique_id_function=_operation,
+        responses=_problems(),
+        middleware=[
+            Middleware(Watched, measures=measures),
+            Middleware(KnownHost, hosts=known_hosts(config)),
+            Middleware(Hardened),
+            Middleware(
+                BodyLimit,
+                limit=config.body_limit,
+                upload_limit=config.upload_limit,
+                uploads=UPLOADS,
+            ),
+        ],
+    )
+    app.state.forge = State(
+        hosted=hosted,
+        config=config,
+        measures=measures,
+        doorkeeper=_doorkeeper(hosted, config),
+        cookie=Cookie(config),
+        signer=Signer(hosted.master, hosted.clock),
+    )
+    problems.install(app)
+    for page in PAGES:
+        app.include_router(page.router)
+    return app
+
+
+def known_hosts(config: ServerConfig) -> frozenset[str]:
+    """The names under which this server may be asked; empty where its names cannot be known.
+
+    One that only this computer reaches has this computer's names; one with a public address has
+    that one's. A server on a network without a public address has whatever name people gave it,
+    and then always asks for a login.
+    """
+    own = frozenset({"localhost", "127.0.0.1", "[::1]"})
+    if config.public_url:
+        place = config.public_url.partition("://")[2].partition("/")[0]
+        name, _, port = place.rpartition(":")
+        return own | {(name if port.isdecimal() and name else place).lower()}
+    return own if is_loopback(config.host) else frozenset()
+
+
+def _doorkeeper(hosted: Hosted, config: ServerConfig) -> Doorkeeper:
+    if config.single_user:
+        return LocalDoor(hosted.accounts)
+    return AccountsDoor(hosted.accounts, config)
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name
+
+
+def _problems() -> dict[int | str, dict[str, Any]]:
+    """What every route may answer instead: a problem."""
+    answer: dict[str, Any] = {
+        "description": "A problem (RFC 9457).",
+        "content": {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}},
+    }
+    return {"4XX": answer, "5XX": answer}

@@ -1,0 +1,105 @@
+"""Two doorkeepers: one for a server that serves one person on this computer, one for accounts.
+
+A session's token comes in a cookie that scripts cannot read and other sites' pages cannot send, an
+API key as `Authorization: Bearer`. A request with a cookie that changes anything must say where it
+comes from, and that must be here; one with a key need not, as no browser sends a key by itself.
+"""
+
+import asyncio
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from forge.accounts.audit import Origin
+from forge.accounts.principal import Principal
+from forge.accounts.service import Accounts
+from forge.accounts.sessions import LIFETIME
+from forge.errors import NotAllowed
+from forge.server.auth import SAFE, check_site
+from forge.server.config import ServerConfig
+
+
+class LocalDoor:
+    """Everyone who reaches the server is the user of this computer."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._known: Principal | None = None
+        self._first = asyncio.Lock()
+
+    async def principal(self, connection: HTTPConnection) -> Principal | None:
+        """The user of this computer.
+
+        Raises:
+            NotAllowed: a page of another site asks.
+        """
+        check_site(connection)
+        async with self._first:
+            if self._known is None:
+                self._known = await self._accounts.local_user()
+        return self._known
+
+
+class AccountsDoor:
+    """People log in; programs have keys."""
+
+    def __init__(self, accounts: Accounts, config: ServerConfig) -> None:
+        self._accounts, self._cookie = accounts, Cookie(config)
+
+    async def principal(self, connection: HTTPConnection) -> Principal | None:
+        """Whose login or key the request has.
+
+        Raises:
+            NotAllowed: a page of another site asks, or where it comes from cannot be told.
+        """
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and token:
+            return await self._accounts.authenticate(token.strip())
+        token = self._cookie.read(connection)
+        if not token:
+            return None
+        check_site(connection)
+        method = connection.scope.get("method", "WEBSOCKET")
+        said = {"origin", "sec-fetch-site"} & set(connection.headers.keys())
+        if method not in SAFE and not said:
+            raise NotAllowed(
+                "This request has a login's cookie and does not say where it comes from.",
+                hint="Programs use an API key; browsers say so by themselves.",
+            )
+        return await self._accounts.authenticate(token)
+
+
+class Cookie:
+    """The cookie that holds a login. With HTTPS its name binds it to this host alone."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._secure = config.url.startswith("https://")
+        self.name = "__Host-forge" if self._secure else "forge_session"
+
+    def read(self, connection: HTTPConnection) -> str:
+        """The token of a request; empty for none."""
+        return connection.cookies.get(self.name, "")
+
+    def give(self, response: Response, token: str) -> None:
+        """Log a browser in."""
+        response.set_cookie(
+            self.name,
+            token,
+            max_age=int(LIFETIME.total_seconds()),
+            path="/",
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    def take(self, response: Response) -> None:
+        """Log a browser out."""
+        response.delete_cookie(
+            self.name, path="/", secure=self._secure, httponly=True, samesite="strict"
+        )
+
+
+def origin_of(connection: HTTPConnection) -> Origin:
+    """Where a request comes from; behind a proxy that is believed, where that says."""
+    address = connection.client.host if connection.client else ""
+    return Origin(address, connection.headers.get("user-agent", ""))

@@ -1,0 +1,107 @@
+"""Ask: one request starts a run and answers with what happens in it, as it happens."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+
+from forge.accounts.principal import Principal
+from forge.events import Caps, FileFact
+from forge.ids import ConversationId, FileId, MessageId, RunId
+from forge.runs.conversations.tree import Conversation, branch
+from forge.runs.wish import LONGEST_PROMPT, RunWish
+from forge.server.auth import may
+from forge.server.state import State, state_of
+from forge.server.streams import events
+
+router = APIRouter(prefix="/api", tags=["chat"])
+
+
+class Ask(BaseModel):
+    """What is asked, where, and under which limits; what is left out is as the settings say.
+
+    Without `conversation_id` it begins a conversation. `parent_id` is the answer that it follows;
+    left out, the head of the branch in view; null with an id, the beginning: an edited first
+    message. `files` are uploads.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    conversation_id: ConversationId | None = None
+    parent_id: MessageId | None = None
+    model: str = Field("", max_length=200)
+    caps: Caps | None = None
+    files: list[FileId] = Field(default_factory=list, max_length=100)
+    approve: list[str] = Field(default_factory=list, max_length=50)
+
+
+class Accepted(BaseModel):
+    """The first event of the stream: where everything is from now on."""
+
+    run_id: RunId
+    conversation_id: ConversationId
+    message_id: MessageId
+    answer_id: MessageId
+
+
+async def _accepted(
+    wanted: Ask, state: Annotated[State, state_of], who: Annotated[Principal, may("run")]
+) -> Accepted:
+    """Begin the run. Everything that may be refused is refused here, before the stream begins."""
+    conversation = await _conversation(state, who, wanted)
+    parent = _parent(conversation, wanted)
+    said = await state.conversations.messages(who.user_id, conversation.id)
+    before = branch(said, parent)
+    given = [await state.files.get(who.user_id, each) for each in wanted.files]
+    preferred = await state.preferences.of(who.user_id)
+    asked = await state.conversations.ask(who.user_id, conversation.id, wanted.message, parent)
+    wish = RunWish(
+        prompt=wanted.message,
+        files=tuple(FileFact(name=each.name, size=each.size, sha256=each.sha256) for each in given),
+        caps=wanted.caps or state.forge.settings.caps,
+        machine=await state.spec(preferred.template or ""),
+        model=wanted.model or preferred.model or "",
+        approve=frozenset(wanted.approve) | frozenset(preferred.approve or ()),
+        conversation_id=conversation.id,
+        message_id=asked.id,
+        earlier=tuple(each.run_id for each in before if each.run_id is not None),
+    )
+    run_id = await state.runs.submit(wish, user_id=who.user_id)
+    answer = await state.conversations.answer(conversation.id, asked.id, run_id)
+    state.hosted.clerk.watch(run_id, who.user_id, conversation.id)
+    state.measures.runs.inc()
+    return Accepted(
+        run_id=run_id,
+        conversation_id=conversation.id,
+        message_id=asked.id,
+        answer_id=answer.id,
+    )
+
+
+@router.post("/chat", response_class=EventSourceResponse)
+async def ask(
+    accepted: Annotated[Accepted, Depends(_accepted)], state: Annotated[State, state_of]
+) -> AsyncIterator[ServerSentEvent]:
+    """Start a run and follow it. Leaving does not end it: follow it again at its own address.
+
+    The first event, `accepted`, says where; the others are the run's ledger, each with its number
+    as `id`.
+    """
+    yield ServerSentEvent(event="accepted", raw_data=accepted.model_dump_json())
+    async for event in events(state.runs, accepted.run_id, 0, state.measures):
+        yield event
+
+
+async def _conversation(state: State, who: Principal, wanted: Ask) -> Conversation:
+    if wanted.conversation_id is None:
+        return await state.conversations.create(who.user_id)
+    return await state.conversations.get(who.user_id, wanted.conversation_id)
+
+
+def _parent(conversation: Conversation, wanted: Ask) -> MessageId | None:
+    if "parent_id" in wanted.model_fields_set:
+        return wanted.parent_id
+    return conversation.head_id

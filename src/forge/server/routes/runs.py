@@ -1,0 +1,185 @@
+"""Runs: which there were, what happened in one, and what may still be told to it."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from forge.accounts.principal import Principal
+from forge.events import Caps, Totals
+from forge.ids import RunId
+from forge.ledger.fold import RunView
+from forge.ledger.read import RunSummary
+from forge.server.auth import may
+from forge.server.state import State, state_of
+from forge.server.streams import events, place
+
+router = APIRouter(prefix="/api/runs", tags=["runs"])
+
+_VIEW: TypeAdapter[RunView] = TypeAdapter(RunView)
+
+
+class RunLine(BaseModel):
+    """A run in a list. Times are UTC."""
+
+    id: RunId
+    created_at: datetime
+    finished_at: datetime | None
+    model: str
+    title: str
+    status: str
+
+
+class RunPage(BaseModel):
+    """Runs, the newest first; `next` is the cursor of the page after this one."""
+
+    items: list[RunLine]
+    next: str | None
+
+
+class Cost(BaseModel):
+    """What a run came to, so far or in all."""
+
+    status: str
+    totals: Totals
+
+
+class Words(BaseModel):
+    """What a run is told while it goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, max_length=100_000)
+
+
+class Decision(BaseModel):
+    """What a person decides about a call that waits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    call_id: str = Field(min_length=1, max_length=200)
+    why: str = Field("", max_length=10_000)
+
+
+class NewCaps(BaseModel):
+    """The limits under which a run goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    caps: Caps
+
+
+async def _own(
+    run_id: RunId, state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
+) -> RunSummary:
+    """The run, if it is one's own.
+
+    Raises:
+        RunNotFound: there is none, or it is another's.
+    """
+    return await state.runs.find(run_id, user_id=who.user_id)
+
+
+Own = Annotated[RunSummary, Depends(_own)]
+
+
+@router.get("")
+async def list_runs(
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("read")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: RunId | None = None,
+) -> RunPage:
+    """One's runs."""
+    found = await state.runs.list_runs(user_id=who.user_id, limit=limit + 1, before=cursor)
+    items = [RunLine.model_validate(run, from_attributes=True) for run in found[:limit]]
+    return RunPage(items=items, next=items[-1].id if len(found) > limit else None)
+
+
+@router.get("/{run_id}")
+async def show_run(
+    own: Own, state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
+) -> dict[str, Any]:
+    """What a run came to so far: the fold of its ledger, its chain checked."""
+    view = await state.runs.show(own.id, user_id=who.user_id)
+    return {**_VIEW.dump_python(view, mode="json"), "totals": view.totals().model_dump(mode="json")}
+
+
+@router.get("/{run_id}/cost")
+async def run_cost(
+    own: Own, state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
+) -> Cost:
+    """What a run came to."""
+    view = await state.runs.show(own.id, user_id=who.user_id)
+    return Cost(status=view.status, totals=view.totals())
+
+
+@router.get("/{run_id}/events", response_class=EventSourceResponse)
+async def follow_run(
+    own: Own,
+    after: Annotated[int, Depends(place)],
+    state: Annotated[State, state_of],
+) -> AsyncIterator[ServerSentEvent]:
+    """A run's events from any place on, then live, to its end."""
+    async for event in events(state.runs, own.id, after, state.measures):
+        yield event
+
+
+@router.post("/{run_id}/stop", status_code=202)
+async def stop_run(
+    own: Own, state: Annotated[State, state_of], who: Annotated[Principal, may("run")]
+) -> RunLine:
+    """Stop a run; its last event follows within a second."""
+    await state.runs.stop(own.id, by=who.user_id)
+    return RunLine.model_validate(own, from_attributes=True)
+
+
+@router.post("/{run_id}/steer", status_code=202)
+async def steer_run(
+    own: Own,
+    wanted: Words,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("run")],
+) -> RunLine:
+    """Tell a run something while it goes on; its model hears it at its next step."""
+    await state.runs.steer(own.id, wanted.text, by=who.user_id)
+    return RunLine.model_validate(own, from_attributes=True)
+
+
+@router.post("/{run_id}/approve", status_code=202)
+async def approve_call(
+    own: Own,
+    wanted: Decision,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("run")],
+) -> RunLine:
+    """Let a call that waits be made. The first decision counts."""
+    await state.runs.decide(own.id, wanted.call_id, True, by=who.user_id, why=wanted.why)
+    return RunLine.model_validate(own, from_attributes=True)
+
+
+@router.post("/{run_id}/deny", status_code=202)
+async def deny_call(
+    own: Own,
+    wanted: Decision,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("run")],
+) -> RunLine:
+    """Let a call that waits not be made; the model is told why."""
+    await state.runs.decide(own.id, wanted.call_id, False, by=who.user_id, why=wanted.why)
+    return RunLine.model_validate(own, from_attributes=True)
+
+
+@router.post("/{run_id}/resume", status_code=202)
+async def resume_run(
+    own: Own,
+    wanted: NewCaps,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("run")],
+) -> RunLine:
+    """Go on with a run that a cap stopped, or that was interrupted, under new limits."""
+    await state.runs.resume(own.id, wanted.caps, by=who.user_id)
+    return RunLine.model_validate(own, from_attributes=True)

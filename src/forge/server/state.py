@@ -1,0 +1,115 @@
+"""What routes are given: the rooms that were opened for them, by their types."""
+
+from dataclasses import dataclass
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from forge.accounts.care import AccountCare
+from forge.accounts.preferences import PreferenceStore
+from forge.accounts.service import Accounts
+from forge.accounts.vault import Vault
+from forge.hosting import Hosted
+from forge.runs.artifacts import Blobs
+from forge.runs.conversations.files import Files
+from forge.runs.conversations.shares import Shares
+from forge.runs.conversations.store import Conversations
+from forge.runs.machines import ConversationMachines
+from forge.runs.service import RunService
+from forge.sandbox.base import SandboxProvider, SandboxSpec
+from forge.server.auth import Doorkeeper
+from forge.server.config import ServerConfig
+from forge.server.doors import Cookie
+from forge.server.measures import Measures
+from forge.server.signing import Signer
+from forge.wiring import Forge
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything behind the routes. Each has its own owner; the app closes none of it."""
+
+    hosted: Hosted
+    config: ServerConfig
+    measures: Measures
+    doorkeeper: Doorkeeper
+    cookie: Cookie
+    signer: Signer
+
+    @property
+    def forge(self) -> Forge:
+        """What runs and machines are made with."""
+        return self.hosted.forge
+
+    @property
+    def runs(self) -> RunService:
+        """Runs."""
+        return self.forge.service
+
+    @property
+    def blobs(self) -> Blobs:
+        """The bytes of files."""
+        return self.forge.blobs
+
+    @property
+    def machines(self) -> ConversationMachines:
+        """The machines of conversations."""
+        return self.forge.talks
+
+    @property
+    def provider(self) -> SandboxProvider:
+        """Where machines come from."""
+        return self.forge.machines.provider
+
+    async def spec(self, template: str = "") -> SandboxSpec:
+        """The machine of a template, with its own sizes; of the usual one for none.
+
+        Raises:
+            NameUnknown, ImageMissing: there is no such template.
+        """
+        return await self.forge.machines.spec(template)
+
+    @property
+    def accounts(self) -> Accounts:
+        """Coming in and being recognised."""
+        return self.hosted.accounts
+
+    @property
+    def care(self) -> AccountCare:
+        """Changes to accounts."""
+        return self.hosted.care
+
+    @property
+    def conversations(self) -> Conversations:
+        """Conversations."""
+        return self.hosted.conversations
+
+    @property
+    def shares(self) -> Shares:
+        """Links to conversations."""
+        return self.hosted.shares
+
+    @property
+    def files(self) -> Files:
+        """What was given and made."""
+        return self.hosted.files
+
+    @property
+    def preferences(self) -> PreferenceStore:
+        """What people and the server prefer."""
+        return self.hosted.preferences
+
+    @property
+    def vault(self) -> Vault:
+        """Secrets."""
+        return self.hosted.vault
+
+
+def _state(connection: HTTPConnection) -> State:
+    found = connection.app.state.forge
+    assert isinstance(found, State)
+    return found
+
+
+state_of = Depends(_state)
+"""A dependency: the state of the app that serves the request."""

@@ -1,0 +1,78 @@
+"""The knobs that only the server has; part of the page in `settings`, which reads them all."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
+
+
+def setting(name: str, sentence: str, zero: str, **rules: Any) -> Any:
+    """A field of the page. `zero` is its meaning for zero, or for an empty value."""
+    return Field(
+        validation_alias=name, description=sentence, json_schema_extra={"zero": zero}, **rules
+    )
+
+
+class ServerSettings(BaseSettings):
+    """What a person may set of the server."""
+
+    host: str = setting(
+        "FORGE_HOST",
+        "The address that the server listens at; `0.0.0.0` for everybody who can reach this "
+        "computer.",
+        "Empty: `127.0.0.1`, which only this computer reaches.",
+        default="127.0.0.1",
+    )
+    port: int = setting(
+        "FORGE_PORT",
+        "The port that the server listens at.",
+        "0: any that is free; the server says which.",
+        default=3000,
+        ge=0,
+        le=65535,
+    )
+    public_url: Address | Literal[""] = setting(
+        "FORGE_PUBLIC_URL",
+        "Where people reach the server, as `https://forge.example`, if that is not where it "
+        "listens.",
+        "Empty: where it listens.",
+        default="",
+    )
+    proxies: Annotated[tuple[str, ...], NoDecode] = setting(
+        "FORGE_PROXIES",
+        "The addresses of reverse proxies, separated by commas, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed.",
+        "Empty: none; the headers are then ignored, as anybody can send them.",
+        default=(),
+    )
+    login: Literal["auto", "always", "never"] = setting(
+        "FORGE_LOGIN",
+        "Whether people log in: `always`, `never`, or `auto`, which asks for it unless only this "
+        "computer reaches the server.",
+        "Empty: `auto`.",
+        default="auto",
+    )
+    sign_up: Literal["open", "invite", "closed"] = setting(
+        "FORGE_SIGN_UP",
+        "Who may make an account: everybody (`open`), whom an admin invites (`invite`), or nobody "
+        "(`closed`).",
+        "Empty: `invite`.",
+        default="invite",
+    )
+    secret_key: SecretStr = setting(
+        "FORGE_SECRET_KEY",
+        "The master keys that seal secrets in the database, each 32 random bytes in base64, "
+        "separated by commas; the first seals, the others still open.",
+        "Empty: a key is made in the file `master.keys` in FORGE_HOME, for its owner alone.",
+        default=SecretStr(""),
+    )
+
+    @field_validator("proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Addresses as a list."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
