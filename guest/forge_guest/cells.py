@@ -51,8 +51,9 @@ class Cell:
 
     async def _follow(self, stream: Stream) -> dict[str, Any]:
         process = self._process
-        async with _abandoning(stream):
+        with stream.calling(process.ready.set):
             while True:
+                stream.check()
                 process.ready.clear()
                 message = process.next_message()
                 if message is None:
@@ -61,10 +62,11 @@ class Cell:
                     continue
                 # What was printed before this message is in the pipes by now.
                 await process.move_output(stream, everything=True)
+                if "display" in message:
+                    await stream.send(DISPLAY, _display(message))
                 if "done" in message:
                     return _outcome(message["done"])
                 if "display" in message:
-                    await stream.send(DISPLAY, _display(message))
                     await process.send({"shown": 1})
 
     async def _wind_down(self) -> None:
@@ -85,18 +87,6 @@ class Cell:
         self._process.kill()
         error = {"name": "InterpreterCrashed", "value": ending or why, "traceback": ""}
         return {"status": "crashed", "error": error, "restarted": True}
-
-
-@contextlib.asynccontextmanager
-async def _abandoning(stream: Stream):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- no typing
-    """End the block with `StreamReset` or `ChannelClosed` as soon as the host gives up."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(stream.given_up())
-            yield
-            watching.cancel()
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
 
 
 def _outcome(done: Any) -> dict[str, Any]:
@@ -142,7 +132,7 @@ def _display(message: dict[str, Any]) -> bytes:
     place, change = message.get("id", ""), message.get("change", "new")
     if not isinstance(place, str) or len(place) > _MAX_ID or change not in _CHANGES:
         raise ContextLost("it sent a display whose place is none")
-    record = {"data": bundle, "main": message.get("main") is True}
+    record = {"data": bundle, "main": "done" in message or message.get("main") is True}
     if place or change != "new":
         record |= {"id": place, "change": change}
     payload = json.dumps(record).encode()

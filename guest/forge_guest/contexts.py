@@ -123,13 +123,17 @@ class Interpreter:
             Refused: there is no such context, or its process does not start.
         """
         place = self._place(stream)
+        rehearsal = stream.request.get("rehearsal") is True
+        if rehearsal and place.language != _PYTHON:
+            raise Refused("refused", "a rehearsal is Python's alone")
         code = await _receive_code(stream)
         async with place.turn:
             process = await self._running(place)
-            place.cells += 1
+            place.cells += not rehearsal
             started = time.monotonic()
             renew, process.stale = self._variables if process.stale else None, False
-            cell = Cell(process, {"run": code, "renew": renew, "env": _environment(stream.request)})
+            env = _environment(stream.request)
+            cell = Cell(process, {"run": code, "renew": renew, "env": env, "rehearsal": rehearsal})
             try:
                 final = await cell.attend(stream, float(stream.request["deadline_s"]))
             finally:

@@ -42,6 +42,10 @@ async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: MachinePr
         drawn = []
         for number in range(3):
             machine = await provider.create(SandboxSpec(env={"SECRET": f"of {number}"}))
+            _, heard = await python(
+                machine, "print('_' in globals(), '<rehearsal>' in str(globals()))"
+            )
+            assert heard.text == "False False\n"
             _, heard = await python(machine, LUCK)
             drawn.append(json.loads(heard.text))
             _, heard = await python(machine, "print([n for n in dir() if n[0] != '_'])")
@@ -50,7 +54,11 @@ async def test_warm_machines_are_as_fresh_as_fresh_ones(qemu_provider: MachinePr
             )
             _, said = await shell(machine, "echo $SECRET; ls -A ~ | grep -v -e .cache -e .config")
             assert said == f"of {number}\n"
-            assert [each.id for each in await machine.code.contexts()] == ["default", "javascript"]
+            contexts = await machine.code.contexts()
+            assert [(each.id, each.cells) for each in contexts] == [
+                ("default", 3),
+                ("javascript", 0),
+            ]
         for values in zip(*drawn, strict=True):
             assert len(set(values)) == 3, values
 

@@ -2,14 +2,17 @@
 
 The agent talks to it over a stream socket, each message four bytes of length and a JSON object:
 
-    → {"run": code, "renew": {...} | null, "env": {...}}
+    → {"run": code, "renew": {...} | null, "env": {...}, "rehearsal": bool}
                             renew: fresh random numbers first, and variables from here on;
-                            env: variables for this cell alone
+                            env: variables for this cell alone;
+                            rehearsal: run it among names that nobody sees, and leave none
     ← {"display": bundle, "main": bool, "id": text, "change": "update" | "clear"}
                             once per display; main: the value of the last expression. The last two
                             where it has an id, or is not simply one more. It waits for
     → {"shown": 1}          so that displays stay in order with what is printed
-    ← {"done": {"status": "ok" | "error", "error": {...}}}   also once, when it is ready
+    ← {"done": {"status": "ok" | "error", "error": {...}}, "display": bundle}
+                            also once, when it is ready. The display is the value of the last
+                            expression, where nothing was displayed after it: one turn less
 
 What the person's code prints goes straight to the pipes at descriptors 1 and 2. `SIGINT` interrupts
 a running cell and does nothing between cells. What a person's code does to this process is its own
@@ -67,6 +70,7 @@ class Agent:
         self._socket = socket.socket(fileno=fd)
         self._pid = getpid()
         self._lock = threading.Lock()
+        self._value: dict[str, str] | None = None
         self.busy = False
 
     def send(self, message: dict[str, Any]) -> None:
@@ -100,16 +104,29 @@ class Agent:
                 if bundle:
                     print(bundle["text/plain"])  # noqa: T201 -- nobody is there to show it
                 return
-            sys.stdout.flush()
-            sys.stderr.flush()
-            with _patiently():
-                self.send({"display": bundle, "main": main, **extra})
-                self.receive()
+            if self._value is not None:
+                self._pass_on({"display": self._value, "main": True})
+            if main:
+                self._value = bundle  # an end without further displays takes it along
+            else:
+                self._pass_on({"display": bundle, "main": False, **extra})
 
-    def rest(self) -> None:
-        """Nothing is shown from here on; a thread that shows something now is waited for."""
+    def _pass_on(self, message: dict[str, Any]) -> None:
+        self._value = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with _patiently():
+            self.send(message)
+            self.receive()
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Say that a cell is over, with its value. Nothing is shown from here on; a thread that
+        shows something now is waited for.
+        """
         with self._lock:
             self.busy = False
+            value, self._value = self._value, None
+        self.send({"done": outcome} if value is None else {"done": outcome, "display": value})
 
 
 class _Interrupts:
@@ -219,13 +236,22 @@ def _serve(agent: Agent, module: types.ModuleType) -> NoReturn:
         if request["renew"] is not None:
             luck.renew()
             _set_env(request["renew"])
-        cells += 1
+        code, rehearsal = str(request["run"]), request["rehearsal"]
+        cells += not rehearsal
         agent.busy = True
         before = _set_env(request["env"])
-        outcome = _run_cell(str(request["run"]), f"<cell {cells}>", module)
+        outcome = _run_unseen(code) if rehearsal else _run_cell(code, f"<cell {cells}>", module)
         _set_env(before)
-        agent.rest()
-        agent.send({"done": outcome})
+        agent.finish(outcome)
+
+
+def _run_unseen(code: str) -> dict[str, Any]:
+    """Run a cell for what it warms: among names of its own, which go with it."""
+    module = types.ModuleType("__main__")
+    module.__dict__["display"] = display.display
+    outcome = _run_cell(code, "<rehearsal>", module)
+    linecache.cache.pop("<rehearsal>", None)
+    return outcome
 
 
 def _set_env(changes: dict[str, str | None]) -> dict[str, str | None]:

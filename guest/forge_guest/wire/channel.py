@@ -5,9 +5,10 @@ channel that ends, for whatever reason, ends every stream with `ChannelClosed`.
 """
 
 import asyncio
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
 from forge_guest.wire.frames import MAX_PAYLOAD, WireError
@@ -73,17 +74,21 @@ class Stream:
         self._arrived = asyncio.Event()
         self._credited = asyncio.Event()
         self._over = asyncio.Event()
+        self._call: Callable[[], None] | None = None
 
-    async def send(self, lane: int, data: bytes) -> None:
-        """Send bytes on a lane, waiting for credit.
+    async def send(self, lane: int, data: bytes, *, fin: bool = False) -> None:
+        """Send bytes on a lane, waiting for credit; `fin` ends this direction with the last.
 
         Raises:
             StreamReset, ChannelClosed: the stream is over.
         """
-        for start in range(0, len(data), CHUNK):
+        for start in range(0, max(len(data), fin), CHUNK):
             piece = data[start : start + CHUNK]
             await self._wait_credit(len(piece) + 1)
-            await self._channel.put(self._channel.session.data(self.number, lane, piece))
+            last = fin and start + CHUNK >= len(data)
+            frame = self._channel.session.data(self.number, lane, piece, fin=last)
+            self._channel.retire(self)
+            await self._channel.put(frame)
 
     async def message(self, value: dict[str, Any], *, fin: bool = False) -> None:
         """Send a JSON object, waiting for credit; `fin` ends this direction.
@@ -100,10 +105,7 @@ class Stream:
 
     async def finish(self) -> None:
         """End this direction without a message."""
-        await self._wait_credit(1)
-        frame = self._channel.session.data(self.number, 0, b"", fin=True)
-        self._channel.retire(self)
-        await self._channel.put(frame)
+        await self.send(0, b"", fin=True)
 
     async def receive(self) -> Data | Message | None:
         """The next happening on this stream; None once the other side has finished.
@@ -140,6 +142,26 @@ class Stream:
             await self._over.wait()
         raise self._ended
 
+    def check(self) -> None:
+        """Raise why the stream is over before its time, if it is.
+
+        Raises:
+            StreamReset, ChannelClosed: the stream is over.
+        """
+        if self._ended is not None:
+            raise self._ended
+
+    @contextlib.contextmanager
+    def calling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, have `tell` called when the stream is over before its time; for
+        whoever waits for something else, and then asks `check`. It costs no task.
+        """
+        self._call = tell
+        try:
+            yield
+        finally:
+            self._call = None
+
     def reset(self, code: str, message: str) -> None:
         """Give the stream up; nothing more arrives on it. Where it is over, this does nothing."""
         if self._ended is None:
@@ -174,6 +196,8 @@ class Stream:
         self._arrived.set()
         self._credited.set()
         self._over.set()
+        if self._call is not None:
+            self._call()
 
 
 class Channel:

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from forge.clock import Clock
 from forge.errors import GuestRefused, MachineUnknown
 from forge.ids import SandboxId
+from forge.sandbox.agent.code import AgentInterpreter
 from forge.sandbox.base import (
     MachineInfo,
     Probe,
@@ -25,14 +26,21 @@ from forge.sandbox.commands import Command
 from forge.sandbox.output import Display, Output
 from forge.sandbox.pool import Pool, PoolPlan
 
-_CELL = "import sys\nprint('', end='')\n(1, 'a', None)"
-"""What most first cells do: import, print, show a value."""
+_CELLS = (
+    "import pandas as pd, numpy as np\npd.DataFrame({'a': [1, 2, 3]}).describe()",
+    "print('', end='')\n1 + 1",
+)
+"""What most first cells do: import, print, show a table and a value."""
 
 _WARM_S = 20.0  # it takes a tenth of a second; this is for a busy host
 
 
 class Renewable(Sandbox, Protocol):
-    """A machine that can become another wish's."""
+    """A machine that can become another wish's, and rehearse."""
+
+    @property
+    def code(self) -> AgentInterpreter:
+        """See `forge.sandbox.base.Sandbox.code`."""
 
     async def renew(self, spec: SandboxSpec) -> None:
         """See `forge.sandbox.pool.Warm.renew`."""
@@ -41,19 +49,17 @@ class Renewable(Sandbox, Protocol):
 class WarmSandbox:
     """A machine of the pool; see `forge.sandbox.pool.Warm`."""
 
-    def __init__(self, sandbox: Renewable) -> None:
+    def __init__(self, sandbox: Renewable, kind: SandboxSpec) -> None:
         self.sandbox = sandbox
+        self._kind = kind
         self._mib = 0
 
     async def warm_up(self) -> None:
-        """Run a cell in a context of its own, which goes again, and a command."""
-        code = self.sandbox.code
+        """Go through what comes when it is handed out: facts, a person's first cells, a command."""
+        await self.sandbox.renew(self._kind)
         with contextlib.suppress(GuestRefused):  # a template need not have an interpreter
-            context = (await code.create()).id
-            try:
-                await code.run(_CELL, _unheard, deadline_s=_WARM_S, context=context)
-            finally:
-                await code.remove(context)
+            for cell in _CELLS:
+                await self.sandbox.code.rehearse(cell, deadline_s=_WARM_S)
         with contextlib.suppress(GuestRefused):
             await self.sandbox.commands.run(Command(("true",), _WARM_S), _unheard)
         self._mib = (await self.sandbox.metrics(claims=False)).memory_private_bytes >> 20
@@ -99,7 +105,7 @@ class PooledProvider:
         # Whoever opens a pool opens it over a provider whose machines have `renew`.
         sandbox = cast("Renewable", await self._provider.create(spec))
         self._pooled.add(sandbox.facts.id)
-        return WarmSandbox(sandbox)
+        return WarmSandbox(sandbox, spec)
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """See `forge.sandbox.base.SandboxProvider.create`."""

@@ -129,6 +129,31 @@ async def test_a_conversation_goes_both_ways_and_leaves_nothing():
             assert channel.session._streams == {}
 
 
+async def test_the_last_piece_ends_a_direction():
+    """Data and its end travel in one frame; nothing at all can end a direction too."""
+    async with connected() as pair:
+        ours, theirs = await pair.stream()
+        await ours.send(0, b"abc", fin=True)
+        assert await theirs.receive() == Data(1, 0, b"abc", fin=True, cost=68)
+        assert await theirs.receive() is None
+        await theirs.send(1, b"", fin=True)
+        assert await ours.receive() is None
+        assert pair.host._streams == pair.guest._streams == {}
+
+
+async def test_who_waits_for_something_else_is_told_of_an_early_end():
+    """The call comes while the block runs, and `check` then says why."""
+    async with connected() as pair:
+        ours, theirs = await pair.stream()
+        told = asyncio.Event()
+        with theirs.calling(told.set):
+            theirs.check()
+            ours.reset("cancelled", "no longer wanted")
+            await told.wait()
+        with pytest.raises(StreamReset, match="no longer wanted"):
+            theirs.check()
+
+
 async def test_a_megabyte_arrives_whole_through_a_window_of_a_quarter():
     """Credit comes back as the receiver reads, so size has no limit."""
     data = os.urandom(1_000_000)

@@ -127,10 +127,10 @@ class Call:
         # Whoever receives learns of the stream's end too, and says so.
         with contextlib.suppress(StreamReset, ChannelClosed):
             if isinstance(data, bytes):
-                await self._stream.send(0, data)
-            else:
-                async for piece in data:
-                    await self._stream.send(0, piece)
+                await self._stream.send(0, data, fin=True)
+                return
+            async for piece in data:
+                await self._stream.send(0, piece)
             await self._stream.finish()
 
     async def send_piece(self, data: bytes) -> None:

@@ -13,7 +13,7 @@ from forge.sandbox.agent import answers, deadlines
 from forge.sandbox.agent.call import Call, Line
 from forge.sandbox.code import NO_VARIABLES, CodeResult, ContextInfo, Language
 from forge.sandbox.files import HOME
-from forge.sandbox.output import Sink
+from forge.sandbox.output import Display, Output, Sink
 
 _MAX_FOLDER = 512
 
@@ -54,6 +54,23 @@ class AgentInterpreter:
             final = await call.follow(sink, answers.Records())
         return replace(call.checked(answers.code_result, final), dropped_bytes=call.dropped)
 
+    async def rehearse(self, code: str, *, deadline_s: float) -> None:
+        """Run a cell in the default context for what it warms: nothing of it is shown or left.
+
+        Raises:
+            GuestRefused: the template has no interpreter.
+            SandboxError: the machine is not well.
+        """
+        request = {"verb": "code", "rehearsal": True, "deadline_s": deadline_s, "env": {}}
+        patience = deadline_s + deadlines.CONTEXT_S + deadlines.MARGIN_S
+        async with (
+            self._turns.setdefault("default", asyncio.Lock()),
+            Call(self._line, request, patience) as call,
+            call.feeding(code.encode()),
+        ):
+            final = await call.follow(_unheard, answers.Records())
+        call.checked(answers.code_result, final)
+
     async def contexts(self) -> tuple[ContextInfo, ...]:
         """See `forge.sandbox.code.Interpreter.contexts`."""
         async with Call(self._line, {"verb": "contexts"}, deadlines.QUICK_S, fin=True) as call:
@@ -91,6 +108,10 @@ class AgentInterpreter:
         patience = deadlines.CONTEXT_S + deadlines.MARGIN_S
         async with _naming(), Call(self._line, request, patience, fin=True) as call:
             return call.checked(answers.context_info, await call.final())
+
+
+async def _unheard(_: Output | Display) -> None:
+    return None
 
 
 def _check_variables(env: Mapping[str, str]) -> None:

@@ -29,6 +29,9 @@ KERNEL_OPTIONS = (
     "audit=0",
     "hardened_usercopy=off",
     "cgroup.memory=nokmem,nosocket",
+    # Code that stands at another address counts as new, and would be translated afresh whenever a
+    # program starts (measured: pieces of code translated for `true` 2,300 → 270).
+    "norandmaps",
     "random.trust_cpu=on",  # for booting; every restore brings fresh entropy from the host
     "rcupdate.rcu_expedited=1",
 )

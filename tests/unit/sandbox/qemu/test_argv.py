@@ -77,6 +77,12 @@ def test_an_emulated_guest_is_told_the_speed_of_its_clock() -> None:
     assert "tsc" not in kvm
 
 
+def test_programs_stand_where_they_stood() -> None:
+    """Code at another address would be translated afresh, whenever a program starts."""
+    (options,) = _values(_argv(boot=BOOT), "-append")
+    assert "norandmaps" in options.split()
+
+
 def test_shared_disks_are_read_only() -> None:
     """The agent's and the template's images cannot be written by any machine."""
     modes = {drive.split(",")[1]: drive for drive in _values(_argv(), "-drive")}
