@@ -21,6 +21,7 @@ from forge.sandbox.images.store import Image
 from forge.sandbox.machines import template as saved_templates
 from forge.sandbox.machines.template import Template
 
+_FULL = 16 << 20  # what is left of a disk that was full when memory was written to it
 _TEMPLATE_MIB = 700  # memory in use and disk of a template, with room to spare
 
 
@@ -77,6 +78,9 @@ class Shelf:
         except OSError as error:
             raise NoSpace(f"the template could not be saved: {error}") from error
         except (SandboxDied, SandboxUnresponsive) as error:
+            # Memory that finds no place in its file ends a VMM, which cannot say why.
+            if shutil.disk_usage(self._folder).free < _FULL:
+                raise NoSpace("no space was left while the template was made") from error
             raise TemplateError(f"the template could not be made: {error.message}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
