@@ -10,9 +10,10 @@ import resource
 import sys
 from pathlib import Path
 
-from forge_guest import cgroups, line, mounts, options
+from forge_guest import cgroups, line, linux, mounts, options
 from forge_guest.serve import serve
 
+_KEPT = 4 * 1024 * 1024  # of memory: a few frames on each of a few streams
 _FILES = 8192  # descriptors: every stream the host may open, with a process of three pipes on each
 
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Set up the machine and serve."""
     told = options.read()
     port = options.vsock_port(told)
+    linux.keep_memory(_KEPT)
     # The agent is the last process the kernel may kill when memory runs out.
     Path("/proc/self/oom_score_adj").write_text("-1000")
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))

@@ -9,6 +9,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_NOATIME, MS_BIND = 1, 2, 4, 32, 1024, 4096
 _SYS_OPENAT2 = 437
+_M_TRIM_THRESHOLD = -1
 _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS = 0x01, 0x02, 0x04
 _RESOLVE_BENEATH, _RESOLVE_IN_ROOT = 0x08, 0x10
 _OPEN_HOW = struct.Struct("=QQQ")
@@ -109,3 +110,11 @@ def _checked(result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
+
+
+def keep_memory(size: int) -> None:
+    """Keep so many bytes that were freed, rather than give them back to the kernel at once.
+
+    Under emulation the faults of taking pages anew for every frame cost more than moving it.
+    """
+    _libc.mallopt(_M_TRIM_THRESHOLD, size)

@@ -82,6 +82,26 @@ def test_a_machine_is_used_by_one_process_after_another(where: dict[str, str], m
 
 
 @pytest.mark.vm
+def test_a_folder_is_taken_out_whole_or_not_at_all(
+    where: dict[str, str], machine: str, tmp_path: Path
+):
+    """With what may be run and without what leads out, which is named; what is there is kept."""
+    script = "mkdir -p a/b; echo x > a/b/run; chmod +x a/b/run; ln -s b a/in; ln -s /etc a/out"
+    forge("exec", machine, "sh", "-c", script, **where)
+    target = tmp_path / "taken"
+    said = json.loads(forge("read", "-r", machine, "a", str(target), **where))
+    assert (said["entries"], said["skipped"]) == (3, ["out"])
+    assert (target / "b/run").read_bytes() == b"x\n"
+    assert os.access(target / "b/run", os.X_OK)
+    assert sorted(path.name for path in target.iterdir()) == ["b", "in"]
+    forge("read", "-r", machine, "a", str(target), code=2, **where)
+    forge("read", "-r", machine, "missing", str(tmp_path / "none"), code=6, **where)
+    forge("read", "-r", machine, "a", code=2, **where)
+    forge("read", machine, "a/b/run", str(tmp_path / "none"), code=2, **where)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.vm
 def test_a_commands_code_and_output_are_ours(where: dict[str, str], machine: str):
     """As they are for a person; with `--json` one object says all of it."""
     script = "cat; echo err >&2; exit 7"

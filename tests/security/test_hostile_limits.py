@@ -100,6 +100,29 @@ async def test_a_fork_bomb_of_roots_stays_in_its_machine(
     await trying
 
 
+def _counted(pid: int) -> float:
+    """Seconds of processor time that the kernel counts for a process and its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_processor_time_is_what_the_host_counts_whatever_the_guest_does(
+    qemu_provider: MachineProvider,
+) -> None:
+    """Between two looks at the kernel's own count, by the tick it is kept in, on any host."""
+    machine = await qemu_provider.create(SandboxSpec())
+    assert isinstance(machine, Machine)
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    first = await machine.metrics(claims=False)
+    for script in ("while :; do :; done", "date -s @0; sleep 0.3", "dd if=/dev/zero of=/dev/null"):
+        await attempted(machine, script, deadline_s=1)
+        low = _counted(machine.pid)
+        said = (await machine.metrics(claims=False)).cpu_seconds
+        assert low - 2 * tick <= said <= _counted(machine.pid) + 2 * tick
+        assert said > first.cpu_seconds
+    await machine.stop()
+
+
 async def test_root_cannot_take_more_processor_time_than_its_share(
     qemu_provider: MachineProvider, bystander: Sandbox
 ) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
-from forge_guest.wire.frames import MAX_PAYLOAD, WireError
+from forge_guest.wire.frames import HEADER, MAX_PAYLOAD, WireError
 from forge_guest.wire.greeting import NONCE_BYTES, Greeting
 from forge_guest.wire.session import (
     LARGEST_DATA,
@@ -25,8 +25,9 @@ from forge_guest.wire.session import (
     Session,
 )
 
-CHUNK = min(32 * 1024, LARGEST_DATA)
-"""Bytes of data sent in one frame: large enough to be cheap, small enough to share the line."""
+CHUNK = LARGEST_DATA - HEADER.size
+"""Bytes of data sent in one frame: with its header two pieces of what a serial port takes at once,
+large enough to be cheap, small enough to share the line."""
 
 
 class ChannelClosed(Exception):

@@ -54,10 +54,11 @@ _TYPES = {int(kind): kind for kind in Type}
 _MAY_FIN = {Type.OPEN, Type.DATA, Type.MESSAGE}
 
 
-def encode(kind: Type, stream: int, payload: bytes, *, fin: bool = False) -> bytes:
-    """One frame as bytes."""
-    assert len(payload) <= MAX_PAYLOAD
-    return HEADER.pack(len(payload), stream, kind, FIN if fin else 0) + payload
+def encode(kind: Type, stream: int, *payload: bytes, fin: bool = False) -> bytes:
+    """One frame as bytes; its payload may come in pieces."""
+    length = sum(map(len, payload))
+    assert length <= MAX_PAYLOAD
+    return b"".join((HEADER.pack(length, stream, kind, FIN if fin else 0), *payload))
 
 
 def encode_json(value: dict[str, Any]) -> bytes:
@@ -109,7 +110,8 @@ class FrameDecoder:
                 end = start + HEADER.size + length
                 if len(pending) < end:
                     break
-                payload = bytes(pending[start + HEADER.size : end])
+                with memoryview(pending) as view:
+                    payload = bytes(view[start + HEADER.size : end])
                 start = end
                 yield Frame(frame_type, stream, flags == FIN, payload)
         finally:

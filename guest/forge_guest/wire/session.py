@@ -167,22 +167,23 @@ class Session:
 
     def data(self, stream: int, lane: int, data: bytes, *, fin: bool = False) -> bytes:
         """A frame of raw bytes; the caller has looked at `credit` (one byte more than the data)."""
-        return self._payload(stream, Type.DATA, bytes((lane,)) + data, fin=fin)
+        return self._payload(stream, Type.DATA, bytes((lane,)), data, fin=fin)
 
     def message(self, stream: int, value: dict[str, Any], *, fin: bool = False) -> bytes:
         """A frame with a JSON object; the caller has looked at `credit`."""
         return self._payload(stream, Type.MESSAGE, encode_json(value), fin=fin)
 
-    def _payload(self, stream: int, kind: Type, payload: bytes, *, fin: bool) -> bytes:
+    def _payload(self, stream: int, kind: Type, *payload: bytes, fin: bool) -> bytes:
         state = self._streams[stream]
         assert not state.sent_fin
         assert not state.reset_by_us
-        assert len(payload) + OVERHEAD <= state.send_credit
-        state.send_credit -= len(payload) + OVERHEAD
+        cost = sum(map(len, payload)) + OVERHEAD
+        assert cost <= state.send_credit
+        state.send_credit -= cost
         state.sent_fin = fin
         if fin and state.received_fin:
             self._forget(stream)
-        return encode(kind, stream, payload, fin=fin)
+        return encode(kind, stream, *payload, fin=fin)
 
     def consumed(self, stream: int, cost: int) -> bytes:
         """Say that `cost` bytes of credit were used up; returns a frame to send, or b''."""

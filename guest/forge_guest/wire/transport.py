@@ -1,9 +1,19 @@
-"""Any file descriptor as a byte transport: a host's socket, a guest's serial port, two pipes."""
+"""Any file descriptor as a byte transport: a host's socket, a guest's serial port, two pipes.
+
+A serial port gives at most a page at a time and takes at most 32 KiB, and under emulation each call
+of the kernel is dear. So one call asks for many pages, and one offers many pieces of that size: the
+kernel goes on from piece to piece as long as each is filled or taken whole. What was not taken is
+kept as it is, never copied together.
+"""
 
 import asyncio
 import os
+from collections import deque
 
-_READ = 64 * 1024
+_PAGE = 4096
+_PAGES = 16
+_TAKEN = 32 * 1024
+_OFFERED = 16  # pieces at once
 _HIGH_WATER = 256 * 1024
 
 
@@ -24,14 +34,17 @@ class FdTransport:
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._pending = bytearray()
+        self._waiting: deque[memoryview] = deque()
+        self._unsent = 0
+        self._space = memoryview(bytearray(_PAGE * _PAGES))
+        self._pages = [self._space[at : at + _PAGE] for at in range(0, _PAGE * _PAGES, _PAGE)]
         self._loop.add_reader(self._fd, self._readable.set)
 
     async def read(self) -> bytes:
         """Some bytes; b'' once the other side has gone."""
         while self._fd >= 0:
             try:
-                return os.read(self._fd, _READ)
+                return bytes(self._space[: os.readv(self._fd, self._pages)])
             except BlockingIOError:
                 self._readable.clear()
             except ConnectionError:
@@ -41,18 +54,22 @@ class FdTransport:
 
     def write(self, data: bytes) -> None:
         """Send now what fits, and keep the rest; after the end, nothing is sent."""
-        if not self._pending:
-            data = data[self._try(data) :]
-        if data:
-            self._pending += data
-            self._loop.add_writer(self._out, self._flush)
-            if len(self._pending) > _HIGH_WATER:
-                self._writable.clear()
+        if self._fd < 0 or not data:
+            return
+        self._waiting.append(memoryview(data))
+        self._unsent += len(data)
+        if len(self._waiting) == 1:
+            self._sent(self._try())
+            if self._waiting:
+                self._loop.add_writer(self._out, self._flush)
+        if self._unsent > _HIGH_WATER:
+            self._writable.clear()
 
     def discard(self) -> None:
         """Drop what was kept because it did not fit."""
-        self._pending.clear()
-        self._loop.remove_writer(self._fd)
+        self._waiting.clear()
+        self._unsent = 0
+        self._loop.remove_writer(self._out)
         self._writable.set()
 
     async def drain(self) -> None:
@@ -63,27 +80,42 @@ class FdTransport:
         """Give the descriptor back; calling it again does nothing."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            self._loop.remove_writer(self._out)
+            self.discard()
             for each in {self._fd, self._out}:
                 os.close(each)
             self._fd = self._out = -1
-            self._pending.clear()
             self._readable.set()
-            self._writable.set()
 
     def _flush(self) -> None:
-        del self._pending[: self._try(bytes(self._pending[: 4 * _READ]))]
-        if not self._pending:
+        self._sent(self._try())
+        if not self._waiting:
             self._loop.remove_writer(self._out)
-        if len(self._pending) <= _HIGH_WATER:
+        if self._unsent <= _HIGH_WATER:
             self._writable.set()
 
-    def _try(self, data: bytes) -> int:
-        if not data or self._fd < 0:
-            return len(data)
+    def _try(self) -> int:
         try:
-            return os.write(self._out, data)
+            return os.writev(self._out, self._pieces())
         except BlockingIOError:
             return 0
         except ConnectionError:
-            return len(data)  # the reader learns of the end; what was under way is lost either way
+            return self._unsent  # the reader learns of the end; what was under way is lost anyway
+
+    def _pieces(self) -> list[memoryview]:
+        pieces: list[memoryview] = []
+        for view in self._waiting:
+            for start in range(0, len(view), _TAKEN):
+                pieces.append(view[start : start + _TAKEN])
+                if len(pieces) == _OFFERED:
+                    return pieces
+        return pieces
+
+    def _sent(self, size: int) -> None:
+        self._unsent -= size
+        while size:
+            first = self._waiting[0]
+            if size < len(first):
+                self._waiting[0] = first[size:]
+                return
+            size -= len(first)
+            self._waiting.popleft()

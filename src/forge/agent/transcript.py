@@ -132,9 +132,10 @@ def _untouched(step: StepView) -> list[ToolCall]:
     return left
 
 
-def told(messages: Iterable[Message]) -> tuple[Message, ...]:
+def told(messages: Iterable[Message], *, goes_on: bool = False) -> tuple[Message, ...]:
     """Messages as any model can be told them, of runs that may have been cut off anywhere: every
-    call has a result, and whoever speaks twice in a row speaks once.
+    call has a result, and whoever speaks twice in a row speaks once. `goes_on`: the calls of the
+    last answer are still being made.
     """
     whole: list[Message] = []
     waiting: list[ToolCall] = []
@@ -152,7 +153,7 @@ def told(messages: Iterable[Message]) -> tuple[Message, ...]:
             whole[-1] = UserMessage(parts=(*whole[-1].parts, *parts))
         else:
             whole.append(UserMessage(parts=parts))
-    if waiting:
+    if waiting and not goes_on:
         whole.append(UserMessage(parts=_without_end(waiting)))
     return tuple(whole)
 

@@ -90,12 +90,21 @@ def microvm_write(
 
 @microvm.command("read")
 def microvm_read(
-    machine: Machine, path: Annotated[str, typer.Argument(help="The file in the machine.")]
+    machine: Machine,
+    path: Annotated[str, typer.Argument(help="The file in the machine.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="With -r: the new folder here.")
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take a whole folder, into DIR.")
+    ] = False,
 ) -> None:
-    """Print a machine's file, its bytes as they are."""
+    """Print a machine's file, its bytes as they are; or with -r take a folder out, into DIR."""
     from forge.cli import oneshot
 
-    _one(oneshot.read(machine, path))
+    if recursive != (folder is not None):
+        raise typer.BadParameter("-r and DIR go together: read -r MACHINE PATH DIR")
+    _one(oneshot.read_folder(machine, path, folder) if folder else oneshot.read(machine, path))
 
 
 @microvm.command("list")

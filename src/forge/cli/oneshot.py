@@ -23,6 +23,7 @@ from forge.errors import InputRefused
 from forge.ids import SandboxId
 from forge.sandbox.base import Sandbox
 from forge.sandbox.commands import Command, ExecResult
+from forge.sandbox.extract import extract
 from forge.sandbox.output import Display, Output
 from forge.settings import Settings
 from forge.wiring import Machines, open_machines
@@ -181,6 +182,21 @@ def write(name: str, path: str, source: Path | None) -> Do:
         except OSError as error:
             raise InputRefused(f"{source or 'standard input'}: {error.strerror}") from error
         _say(screen, {"path": path, "size": size})
+        return Exit.DONE
+
+    return using(name, use)
+
+
+def read_folder(name: str, path: str, target: Path) -> Do:
+    """Lay a machine's folder, or a file, out as a new folder here."""
+
+    async def use(sandbox: Sandbox, screen: Screen) -> Exit:
+        pieces = sandbox.files.pack(path)
+        try:
+            found = await extract(pieces, target)
+        finally:
+            await pieces.aclose()  # type: ignore[attr-defined]  # the contract: the caller closes it
+        _say(screen, {"path": path, "folder": str(target), **asdict(found)})
         return Exit.DONE
 
     return using(name, use)

@@ -142,7 +142,7 @@ class Life:
         before: list[Message] = [message for each in earlier for message in each.transcript]
         assignment = Assignment(
             system=system_prompt(view.started.files, view.started.template, renewed=renewed),
-            messages=told([*before, *messages_of(view, place)]),
+            messages=told([*before, *messages_of(view, place)], goes_on=bool(place.calls)),
             place=place,
             person=self._person,
             approve=frozenset(view.started.approve),

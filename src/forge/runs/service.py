@@ -251,7 +251,8 @@ class RunService:
         closed: list[RunId] = []
         here = await self._engine.list()
         for run in await self._reader.running():
-            if run.id in here or is_alive(run.owner):
+            own = run.owner == self._driver.owner
+            if run.id in here or (is_alive(run.owner) and not own):
                 continue
             try:
                 if not await self._driver.ledger.claim(run.id, run.owner, self._driver.owner):

@@ -13,11 +13,15 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+_HALF_MADE = ".new-"
+_MAKER = re.compile(r".*-(?P<pid>[0-9]{1,9})-(?P<started>[0-9]{1,19})-(?P<boot>[0-9a-f]{8})")
 
 PAUSED = "manifest.json"
 """What a folder holds while its machine is paused."""
@@ -117,6 +121,37 @@ def reap(machines: Path) -> int:
                 shutil.rmtree(folder, ignore_errors=True)
                 removed += 1
     return removed
+
+
+def half_made(parent: Path, label: str) -> Path:
+    """Where this process makes something in `parent` until it is whole, and is then renamed."""
+    own = _self()
+    return parent / f"{_HALF_MADE}{label}-{own.pid}-{own.started}-{own.boot[:8]}"
+
+
+def remove_half_made(parent: Path) -> int:
+    """Remove what processes that no longer live left half-made; returns how much.
+
+    Folders of such a name that tell of no process are nobody's, and go too.
+    """
+    removed = 0
+    for folder in parent.glob(f"{_HALF_MADE}*"):
+        if folder.is_dir() and not folder.is_symlink() and not _being_made(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _being_made(name: str) -> bool:
+    maker = _MAKER.fullmatch(name)
+    if maker is None:
+        return False
+    now = stamp(int(maker["pid"]))
+    return (
+        now is not None
+        and now.started == int(maker["started"])
+        and now.boot.startswith(maker["boot"])
+    )
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from forge.errors import InputRefused, NameUnknown, NoSpace, VolumeBusy
+from forge.sandbox import records
 from forge.sandbox.images.data_disk import make_volume_disk
 
 SMALLEST_MIB, LARGEST_MIB = 16, 1 << 20
@@ -133,7 +134,7 @@ class VolumeStore:
             )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         volume = Volume(name, size_mib, datetime.now(UTC).isoformat(timespec="seconds"), clean=True)
-        half_made = self._folder / f".new-{name}-{os.getpid()}"
+        half_made = records.half_made(self._folder, name)
         half_made.mkdir(mode=0o700)
         try:
             await make_volume_disk(half_made / _IMAGE, size_mib)

@@ -26,7 +26,7 @@ from forge.models.anthropic import AnthropicModel
 from forge.models.base import Model, ModelEvent, ModelRequest
 from forge.models.offline import OfflineModel
 from forge.runs.artifacts import ArtifactLimits
-from forge.runs.owner import this_process
+from forge.runs.owner import start_field, this_process
 from forge.runs.wish import RunWish
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.files import HOME
@@ -348,7 +348,9 @@ async def test_recovery_closes_the_runs_of_the_dead_and_only_those(tmp_path: Pat
     async with house(tmp_path) as home:
         clock, started = SystemClock(), RunStarted(prompt="p", model="m", template="b", caps=Caps())
         ids = [new_run_id(clock.now()) for _ in range(3)]
-        owners = ["boot:1:1", this_process(), "boot:1:1"]
+        boot = this_process().partition(":")[0]
+        living = f"{boot}:1:{start_field(Path('/proc/1/stat').read_text())}"
+        owners = ["boot:1:1", living, "boot:1:1"]
         for run_id, owner in zip(ids, owners, strict=True):
             appender, _ = await home.driver.ledger.begin(run_id, owner, started)
             await appender.append(Notice(text="x"))

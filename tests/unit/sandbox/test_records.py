@@ -172,3 +172,34 @@ def test_reaping_where_nothing_was_ever_made_is_no_error(tmp_path):
     """The first start of all finds no folder."""
     assert reap(tmp_path / "none") == 0
     assert records.boot_id() == records.boot_id()
+
+
+def test_what_is_half_made_goes_with_its_maker_and_not_before(tmp_path, process):
+    """A maker is known by pid, start time and boot: another process of the same pid is not it."""
+    own = records.half_made(tmp_path, "mine")
+    seen = stamp(process.pid)
+    assert seen is not None
+    living = f".new-x-{seen.pid}-{seen.started}-{seen.boot[:8]}"
+    reused = f".new-x-{seen.pid}-{seen.started + 1}-{seen.boot[:8]}"
+    rebooted = f".new-x-{seen.pid}-{seen.started}-{'0' * 8}"
+    gone = dead()
+    left = f".new-x-{gone.pid}-{gone.started}-{gone.boot[:8]}"
+    for name in (own.name, living, reused, rebooted, left):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "memory").write_text("half")
+    assert records.remove_half_made(tmp_path) == 3
+    assert {each.name for each in tmp_path.iterdir()} == {own.name, living}
+
+
+@pytest.mark.parametrize(
+    "name", [".new-x", ".new-", ".new-x-1", ".new-x--1", ".new-x-१-1-00000000"]
+)
+def test_a_half_made_name_that_tells_of_no_process_is_nobodys(tmp_path, name: str):
+    """It is removed rather than taken for a number; whole things, links and files are let be."""
+    (tmp_path / name).mkdir()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / ".new-link").symlink_to(tmp_path / "whole")
+    (tmp_path / ".new-file").touch()
+    assert records.remove_half_made(tmp_path) == 1
+    assert {each.name for each in tmp_path.iterdir()} == {"whole", ".new-link", ".new-file"}
+    assert records.remove_half_made(tmp_path / "none") == 0

@@ -493,6 +493,49 @@ async def test_a_line_that_is_full_makes_writers_wait_until_it_is_read():
         transport.close()
 
 
+async def test_what_does_not_fit_is_sent_later_in_order():
+    """Pieces of every size, more than a socket holds, arrive as the bytes that they were."""
+    one, other = socket.socketpair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+    other.setblocking(False)
+    sizes = (0, 1, 10, 4_096, 32_767, 32_768, 32_769, 65_546, 200_000, 3)
+    sent = b"".join(os.urandom(size) for size in sizes)
+    with other:
+        transport = FdTransport(one.detach())
+        start = 0
+        for size in sizes:
+            transport.write(sent[start : start + size])
+            start += size
+        reading = FdTransport(os.dup(other.fileno()))
+        found = b""
+        async with asyncio.timeout(PATIENCE):
+            while len(found) < len(sent):
+                found += await reading.read()
+            await transport.drain()
+        reading.close()
+        transport.close()
+    assert found == sent
+
+
+async def test_what_is_discarded_is_never_sent():
+    """Whatever did not fit into a pipe is gone, and what is written next follows what did fit."""
+    theirs, unused = os.pipe()
+    reading, writing = os.pipe()
+    transport = FdTransport(theirs, writing)
+    transport.write(b"a" * 1_000_000)
+    transport.discard()
+    fitted = os.read(reading, 1_000_000)
+    transport.write(b"b")
+    async with asyncio.timeout(PATIENCE):
+        await transport.drain()
+        await asyncio.sleep(0)
+    assert set(fitted) == {ord("a")}
+    assert os.read(reading, 10) == b"b"
+    transport.close()
+    os.close(unused)
+    os.close(reading)
+
+
 async def test_bytes_written_after_the_other_side_left_are_dropped():
     """A broken pipe is no exception for whoever writes; the reader learns of the end."""
     one, other = socket.socketpair()

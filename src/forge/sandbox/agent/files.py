@@ -12,6 +12,7 @@ from forge.sandbox.files import MAX_METADATA_BYTES, MAX_PATH_BYTES, FileEvent, F
 from forge_guest.wire.session import Data
 
 _CONTENT = 1
+_UNSIZED = 64 * 1024 * 1024  # bytes: the most that an agent sends of a file without a size
 _KEY = re.compile(r"[a-z0-9._-]{1,64}")
 
 
@@ -34,19 +35,33 @@ class AgentFiles:
         kept = dict(metadata or {})
         check_metadata(kept)
         request = {"verb": "write", "path": path, "mode": mode, "metadata": kept}
-        return self._whole(await self._send(request, content), "size")
+        sent = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal sent
+            async for piece in content:
+                sent += len(piece)
+                yield piece
+
+        if self._whole(await self._send(request, counted()), "size") != sent:
+            raise self._line.violated("a file of another size than was sent")
+        return sent
 
     async def read(self, path: str, *, limit: int | None = None) -> AsyncGenerator[bytes, None]:
         """See `forge.sandbox.files.Files.read`."""
         check_path(path)
-        left = limit
-        async with aclosing(self._content({"verb": "read", "path": path, "limit": limit})) as found:
-            async for data in found:
-                if left is not None:
+        request = {"verb": "read", "path": path, "limit": limit}
+        async with self._call(request) as call:
+            said = call.checked(lambda value: answers.whole(value, "size"), await call.first())
+            # What says that it is empty and is not, as in /proc, has no size to be held to.
+            most = said or (_UNSIZED if limit is None else limit)
+            left = most if limit is None else min(most, limit)
+            async with aclosing(self._pieces(call)) as found:
+                async for data in found:
                     left -= len(data)
                     if left < 0:
-                        raise self._line.violated("a file that is larger than the limit")
-                yield data
+                        raise self._line.violated("a file that holds more than it may")
+                    yield data
 
     async def stat(self, path: str) -> FileInfo:
         """See `forge.sandbox.files.Files.stat`."""
@@ -126,7 +141,12 @@ class AgentFiles:
             raise self._line.violated(str(error)) from error
 
     async def _content(self, request: dict[str, Any]) -> AsyncGenerator[bytes, None]:
-        async with self._call(request) as call, aclosing(call.items()) as items:
+        async with self._call(request) as call, aclosing(self._pieces(call)) as pieces:
+            async for data in pieces:
+                yield data
+
+    async def _pieces(self, call: Call) -> AsyncGenerator[bytes, None]:
+        async with aclosing(call.items()) as items:
             async for item in items:
                 if isinstance(item, Data):
                     if item.lane != _CONTENT:

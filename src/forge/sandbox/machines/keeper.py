@@ -24,7 +24,6 @@ from forge.sandbox.machines.engine import DATA, Accelerator, Clone, Engine
 from forge_guest.wire import frames
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_HALF_MADE = ".new-"
 
 
 class Keeper:
@@ -163,7 +162,7 @@ class Keeper:
         Raises:
             NoSpace: the host cannot make it.
         """
-        folder = self._snapshots / f"{_HALF_MADE}{os.urandom(6).hex()}-{os.getpid()}"
+        folder = records.half_made(self._snapshots, os.urandom(6).hex())
         try:
             self._snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
@@ -226,7 +225,5 @@ class Keeper:
         shutil.rmtree(folder, ignore_errors=True)
 
     def remove_half_made(self) -> None:
-        """Remove what processes that no longer live left: `.new-<random>-<pid>`."""
-        for folder in self._snapshots.glob(f"{_HALF_MADE}*"):
-            if records.stamp(int(folder.name.rpartition("-")[2])) is None:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what processes that no longer live left half-made; what has a name is kept."""
+        records.remove_half_made(self._snapshots)

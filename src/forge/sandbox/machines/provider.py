@@ -170,6 +170,7 @@ class MachineProvider:
         """See `forge.sandbox.base.SandboxProvider.reap`."""
         self._engine.remove_abandoned()
         self._keeper.remove_half_made()
+        records.remove_half_made(self._home / "volumes")
         return records.reap(self._home / "machines")
 
     async def close(self) -> None:

@@ -32,7 +32,6 @@ from forge.sandbox import records
 from forge.sandbox.vmm import GID
 
 VERSION = 1
-HALF_MADE = ".new-"
 KEPT = 4
 """How many templates stay: each takes some 300 MiB, and a new image or QEMU makes another."""
 
@@ -125,15 +124,13 @@ def remove(templates: Path, key: str) -> None:
 
 
 def remove_abandoned(templates: Path) -> None:
-    """Remove what processes that no longer live left half-made: `.new-<key>-<pid>`."""
-    for folder in templates.glob(f"{HALF_MADE}*"):
-        if records.stamp(int(folder.name.rpartition("-")[2])) is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove what processes that no longer live left half-made."""
+    records.remove_half_made(templates)
 
 
 def half_made(templates: Path, key: str) -> Path:
     """Where this process makes a template until it is whole."""
-    return templates / f"{HALF_MADE}{key}-{os.getpid()}"
+    return records.half_made(templates, key)
 
 
 def sweep(templates: Path) -> int:

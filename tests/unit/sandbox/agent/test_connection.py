@@ -539,6 +539,7 @@ async def test_a_file_may_take_long_as_long_as_it_moves():
     """The deadline of a file is for each piece, not for the whole."""
 
     async def verb(stream):
+        await stream.message({"size": 25})
         for _ in range(5):
             await passed(0.05)
             await stream.send(1, b"piece")
@@ -757,6 +758,7 @@ async def test_a_reader_that_stops_early_gives_its_stream_up():
     """Closing the iterator ends the guest's sending."""
 
     async def verb(stream):
+        await stream.message({"size": 1 << 40})
         while True:
             await stream.send(1, bytes(30_000))
 
