@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import homes
 from forge.errors import ImageMissing, ProgramMissing
@@ -30,6 +31,11 @@ from forge.testing.postgres import Cluster, cluster
 
 FORGE_HOME = Path.home() / ".local/share/forge"
 """Where `forge image build` keeps the image, unless told otherwise."""
+
+settings.load_profile("ci")
+"""Hypothesis's own for hosts that many share: no deadline for an example, whose time is not what a
+test is about, and the same examples for everybody, so that what fails here fails there.
+"""
 
 _HOMES = pytest.StashKey[ExitStack]()
 

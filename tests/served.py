@@ -39,7 +39,7 @@ class Served:
         """Somebody who asks: a program with a key, or nobody."""
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=90) as client:
             yield client
 
     async def person(self, name: str, role: Role = "user") -> str:

@@ -23,7 +23,7 @@ from forge_guest.refusal import Refused
 from forge_guest.running import base_env, encode_env
 
 _PRELOAD_S = 180.0  # a cold import of the scientific stack under emulation takes about 10 s
-_START_S = 15.0  # a fork takes milliseconds, Node a second or two under emulation
+_START_S = 60.0  # a fork takes milliseconds, Node 2 s under emulation; a busy host shares its cores
 _ENDING_S = 1.0  # until a process that was killed is reported as ended
 _BOOT = (
     "import sys; sys.path.insert(0, '/run/forge'); "

@@ -30,7 +30,7 @@ from forge.testing.providers.script import Fail, Reply, Say, Think, UseTool
 from forge.testing.providers.server import serve_provider
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
-LONG_S = 60
+LONG_S = 200
 """Far more than anything here takes; reaching it means that something hangs."""
 
 FORGE_HOME = Path.home() / ".local/share/forge"

@@ -16,7 +16,7 @@ from talking import pieces, shell
 
 pytestmark = pytest.mark.vm
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 WEB = b"""
 import base64, hashlib, socketserver

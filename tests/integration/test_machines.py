@@ -81,11 +81,11 @@ async def test_a_second_context_and_a_restarted_one_have_their_own_luck(qemu: Sa
         await qemu.code.create(context=context)
         heard = Heard()
         code = "import random, numpy; print(random.random(), numpy.random.random())"
-        await qemu.code.run(code, heard, deadline_s=20, context=context)
+        await qemu.code.run(code, heard, deadline_s=90, context=context)
         seen.add(heard.text)
-    await qemu.code.run("import os; os._exit(1)", Heard(), deadline_s=20, context="a")
+    await qemu.code.run("import os; os._exit(1)", Heard(), deadline_s=90, context="a")
     heard = Heard()
-    await qemu.code.run(code, heard, deadline_s=20, context="a")
+    await qemu.code.run(code, heard, deadline_s=90, context="a")
     seen.add(heard.text)
     assert len(seen) == 4
 
@@ -122,7 +122,7 @@ async def test_a_killed_vmm_is_reported_and_cleaned_up(qemu: Sandbox) -> None:
     os.kill(qemu.pid, signal.SIGKILL)
     with pytest.raises(SandboxDied):
         await running
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await qemu.gone.wait()
     with pytest.raises(SandboxStopped):
         await shell(qemu, "true")
@@ -157,7 +157,7 @@ async def test_no_vmm_survives_the_kill_of_its_owner(
         stdout=asyncio.subprocess.PIPE,
     )
     assert owner.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         pid, name = (await owner.stdout.readline()).decode().split()
     folder = home / "machines" / name
     assert folder.is_dir()
@@ -168,7 +168,7 @@ async def test_no_vmm_survives_the_kill_of_its_owner(
     if vmm is not None:
         dead = asyncio.Event()
         asyncio.get_running_loop().add_reader(vmm, dead.set)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await dead.wait()
         asyncio.get_running_loop().remove_reader(vmm)
         os.close(vmm)

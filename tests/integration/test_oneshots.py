@@ -14,7 +14,7 @@ from forge.sandbox.images.store import Image
 from forge.settings import environment_of_children
 
 FORGE = (sys.executable, "-m", "forge")
-LONG_S = 90
+LONG_S = 200
 """Far more than any of them takes; reaching it means that something hangs."""
 
 LOCALLY: dict[str, str] = {}

@@ -19,7 +19,7 @@ from sshd import Server, ssh_server
 from talking import shell
 
 FORGE_HOME = Path.home() / ".local/share/forge"
-GONE_S = 20.0
+GONE_S = 90.0
 """For a worker whose line was cut to stop its machines and exit."""
 
 

@@ -27,7 +27,7 @@ async def raw(server: Served, *parts: bytes, pause_s: float = 0) -> bytes:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(pause_s)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await reader.read()
     finally:
         writer.close()

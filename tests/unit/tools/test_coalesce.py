@@ -63,7 +63,7 @@ async def test_a_lonely_piece_is_handed_over_when_its_time_is_up():
         shown.set()
 
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(60),
         Coalescer[str](emit, SystemClock(), delay_s=0.001) as gathered,
     ):
         await gathered.add("a", "x")

@@ -15,7 +15,7 @@ from forge_guest.wire.greeting import hello
 from forge_guest.wire.session import WINDOW, Data, Message, Session
 from forge_guest.wire.transport import FdTransport
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 NONCE = bytes(16)
 GREETED = hello(NONCE)[10:]
 

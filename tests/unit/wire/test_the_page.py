@@ -140,8 +140,8 @@ def test_the_numbers_are_the_codes_own():
     assert f"at most {constant('MAX_FOLDER', 'contexts.py')} bytes" in row("create_context")
     assert constant("MAX_FOLDER", "contexts.py") == agent_code._MAX_FOLDER == answers._MAX_FOLDER
     assert deadlines.MARGIN_S == 10
-    assert deadlines.CONTEXT_S == 20
-    assert "twenty seconds more" in PAGE
+    assert deadlines.CONTEXT_S == 65
+    assert "65 seconds more" in PAGE
     assert "ten seconds longer" in PAGE
 
 

@@ -18,10 +18,9 @@ STALL_S = 60.0
 PREPARE_S = 240.0
 """To load the scientific stack, which takes about 10 s under emulation."""
 
-CONTEXT_S = 20.0
-"""To start a context's process: milliseconds for Python, a second or two for Node under emulation;
-the guest gives up after 15."""
-
+CONTEXT_S = 65.0
+"""To start a context's process: milliseconds for Python, two seconds for Node under emulation, on a
+host whose cores are shared with many machines ten times that; the guest gives up after 60."""
 
 DIAL_S = 20.0
 """To connect to a port: ten seconds for each of the machine's loopback addresses."""

@@ -63,7 +63,7 @@ class Told:
 
 @asynccontextmanager
 async def talking(verbs: Mapping[str, Verb]) -> AsyncIterator[Told]:
-    async with asyncio.timeout(20), fake_guest(verbs) as guest:
+    async with asyncio.timeout(60), fake_guest(verbs) as guest:
         broken: list[SandboxError] = []
         agent = Wired(guest.fd, broken.append)
         async with asyncio.TaskGroup() as tasks:

@@ -27,7 +27,7 @@ async def asked(verbs, use):
     """What comes of `use(connection)` with a guest that answers so."""
     import asyncio
 
-    async with asyncio.timeout(20), fake_guest(verbs) as guest, asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), fake_guest(verbs) as guest, asyncio.TaskGroup() as tasks:
         connection = Connection(guest.fd, lambda _: None)
         reading = tasks.create_task(connection.run())
         try:

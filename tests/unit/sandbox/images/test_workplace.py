@@ -77,7 +77,7 @@ async def test_a_second_builder_waits_for_the_first(tmp_path: Path):
 
     async with asyncio.TaskGroup() as tasks, locked(tmp_path, tell):
         tasks.create_task(second())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await waiting.wait()
         order.append("first")
     assert order == ["first", "second"]

@@ -53,14 +53,14 @@ async def test_a_qemu_that_ends_while_it_loads_a_state_is_noticed_at_once() -> N
     and by the connection's end rather than by the deadline of a command.
     """
     for commands in range(4):
-        async with _answering(commands) as monitor, asyncio.timeout(5):
+        async with _answering(commands) as monitor, asyncio.timeout(9):
             with pytest.raises(SandboxDied):
                 await monitor.load_state(b"state")
 
 
 async def test_a_qemu_that_ended_takes_no_descriptor() -> None:
     """Its socket is broken before the session is: that is its end too, not the program's."""
-    async with _answering(0) as monitor, asyncio.timeout(5):
+    async with _answering(0) as monitor, asyncio.timeout(9):
         with pytest.raises(SandboxDied):
             await monitor.devices()
 
@@ -68,7 +68,7 @@ async def test_a_qemu_that_ended_takes_no_descriptor() -> None:
 async def test_a_save_that_is_cancelled_as_its_qemu_ends_is_cancelled() -> None:
     """What it has to tidy up cannot be done any more, which is no answer to who cancelled it."""
     ends = asyncio.Event()
-    async with _answering(1, ends) as monitor, asyncio.timeout(5):
+    async with _answering(1, ends) as monitor, asyncio.timeout(9):
         saving = asyncio.ensure_future(monitor.devices())
         await asyncio.wait([saving], timeout=0.1)
         saving.cancel()
