@@ -135,6 +135,13 @@ async def database(database_place: Path | str) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.fixture
+def either_database(database_place: Path | str, tmp_path: Path) -> None:
+    """A test that makes a house in `tmp_path` (`running.house`) runs twice, on each kind."""
+    if isinstance(database_place, str):
+        (tmp_path / "database.url").write_text(database_place)
+
+
 @pytest.fixture(scope="session")
 def base_image() -> Image:
     """The base template's image; a test that needs it is skipped where it was not built."""

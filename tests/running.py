@@ -48,6 +48,12 @@ class House:
         return last
 
 
+def place_in(folder: Path) -> Path | str:
+    """Where a folder's database is: see the fixture `either_database`."""
+    url = folder / "database.url"
+    return url.read_text() if url.exists() else folder / "forge.db"
+
+
 @asynccontextmanager
 async def house(
     folder: Path, *, provider: Any = None, model: Any = None, engine: Any = None, **other: Any
@@ -57,7 +63,7 @@ async def house(
     asked = model or OfflineModel()
     more = {} if engine is None else {"open_engine": engine}
     async with (
-        Database.open(folder / "forge.db") as database,
+        Database.open(place_in(folder)) as database,
         open_machines_of(provider or LocalProvider()) as machines,
     ):
         given = {

@@ -86,8 +86,11 @@ class RunService:
     def _reader(self) -> LedgerReader:
         return self._driver.reader
 
-    async def submit(self, wish: RunWish, *, user_id: UserId | None = None) -> RunId:
-        """Begin a run; returns once it is on its ledger.
+    async def submit(
+        self, wish: RunWish, *, user_id: UserId | None = None, run_id: RunId | None = None
+    ) -> RunId:
+        """Begin a run, of this id where one is given; returns once it is on its ledger. A run that
+        is there is carried out, also if this call is cancelled meanwhile.
 
         Raises:
             InputRefused, PathRefused: the wish cannot be carried out; nothing was made.
@@ -97,10 +100,14 @@ class RunService:
         check(wish)
         model = self._driver.model_of(wish.model).name
         files = await kept(wish, self._driver.blobs)
-        run_id = new_run_id(self._driver.clock.now())
-        await self._driver.begin(run_id, started_of(wish, model, files), user_id)
-        await self._engine.submit(run_id)
-        return run_id
+        chosen = run_id or new_run_id(self._driver.clock.now())
+
+        async def begin() -> None:
+            await self._driver.begin(chosen, started_of(wish, model, files), user_id)
+            await self._engine.submit(chosen)
+
+        await unbroken(begin())
+        return chosen
 
     async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Record, None]:
         """A run's records numbered above `after`, each once and in order, until it is over. The
@@ -122,7 +129,12 @@ class RunService:
         Raises:
             InputRefused, PathRefused: the wish cannot be carried out; nothing was made.
         """
-        run_id = await self.submit(wish)
+        run_id = new_run_id(self._driver.clock.now())
+        try:
+            await self.submit(wish, run_id=run_id)
+        except asyncio.CancelledError:
+            await self._end(run_id)
+            raise
         asked = asyncio.Event()
 
         async def stop_when_asked() -> None:
@@ -135,10 +147,13 @@ class RunService:
                 async with aclosing(self._patiently(run_id)) as records:
                     yield RunHandle(run_id, records, asked)
             finally:
-                self._desk.stop(run_id)
                 stopping.cancel()
-                await unbroken(self._engine.wait(run_id))
-                self._desk.forget(run_id)
+                await self._end(run_id)
+
+    async def _end(self, run_id: RunId) -> None:
+        self._desk.stop(run_id)
+        await unbroken(self._engine.wait(run_id))
+        self._desk.forget(run_id)
 
     async def stop(self, run_id: RunId, *, by: UserId | None = None) -> None:
         """End a run: its model call is cancelled, what its code started is killed, and its last

@@ -17,6 +17,9 @@ from forge.ledger.append import Appender, LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.runs.publisher import PAGE, Publisher
 from forge.store.database import Database
+from running import place_in
+
+pytestmark = pytest.mark.usefixtures("either_database")
 
 STARTED = RunStarted(prompt="p", model="m", template="b", caps=Caps())
 END = RunFinished(status="done", answer="", totals=Totals())
@@ -51,7 +54,7 @@ class Run:
 
 @asynccontextmanager
 async def begun(folder: Path, **sizes: int) -> AsyncIterator[Run]:
-    async with Database.open(folder / "forge.db") as database:
+    async with Database.open(place_in(folder)) as database:
         clock, publisher = SystemClock(), Publisher(LedgerReader(database), **sizes)
         run_id = new_run_id(clock.now())
         appender, _ = await LedgerWriter(database, clock).begin(run_id, "owner", STARTED)

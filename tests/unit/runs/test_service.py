@@ -34,7 +34,16 @@ from forge.store.database import Database
 from forge.testing.providers.script import Reply, Say, UseTool
 from forge.testing.providers.server import scripted_provider
 from forge.testing.sandbox import LocalProvider
-from running import file, house
+from running import file, house, place_in
+
+pytestmark = pytest.mark.usefixtures("either_database")
+
+SHUT = {
+    "sqlite": "CREATE TRIGGER shut BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'shut'); END",
+    "postgresql": "ALTER TABLE events ADD CONSTRAINT shut CHECK (false) NOT VALID",
+}
+OPENED = {"sqlite": "DROP TRIGGER shut", "postgresql": "ALTER TABLE events DROP CONSTRAINT shut"}
+"""So that nothing can be appended to the ledger, and how it can be again."""
 
 WORK = """Please:
 ```python
@@ -71,7 +80,7 @@ async def test_every_record_was_durable_before_it_was_shown(tmp_path: Path):
     """A second connection finds each record at the moment it is shown."""
     async with (
         house(tmp_path) as home,
-        Database.open(tmp_path / "forge.db") as other,
+        Database.open(place_in(tmp_path)) as other,
         home.service.start(RunWish(WORK)) as run,
     ):
         async for record in run:
@@ -292,12 +301,12 @@ async def test_a_ledger_that_cannot_be_written_stops_the_run_and_the_machine(tmp
                     seen.append(record)
                     if isinstance(record.event, SandboxCreated):
                         async with home.database.writing() as connection:
-                            await connection.execute(text("ALTER TABLE events RENAME TO gone"))
+                            await connection.execute(text(SHUT[home.database.dialect]))
 
         with pytest.raises(LedgerUnwritable):
             await read()
         async with home.database.writing() as connection:
-            await connection.execute(text("ALTER TABLE gone RENAME TO events"))
+            await connection.execute(text(OPENED[home.database.dialect]))
         assert tuple(seen) == await home.reader.records(seen[0].run_id)
         (sandbox,) = home.provider.made
         assert sandbox.stopped
@@ -355,7 +364,8 @@ async def test_recovery_closes_the_runs_of_the_dead_and_only_those(tmp_path: Pat
             appender, _ = await home.driver.ledger.begin(run_id, owner, started)
             await appender.append(Notice(text="x"))
         async with home.database.writing() as connection:
-            await connection.execute(text("DROP TRIGGER events_no_delete"))
+            where = "" if home.database.dialect == "sqlite" else " ON events"
+            await connection.execute(text(f"DROP TRIGGER events_no_delete{where}"))
             await connection.execute(
                 text("DELETE FROM events WHERE run_id = :id AND seq = 1"), {"id": ids[2]}
             )
