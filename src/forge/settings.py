@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
@@ -89,6 +89,13 @@ class Settings(ServerSettings):
         "`postgresql://user:password@host:5432/name`; never shown.",
         "Empty: SQLite, in the file `forge.db` of `FORGE_HOME`.",
         default=SecretStr(""),
+    )
+    engine: Literal["dbos", "inline"] = setting(
+        "FORGE_ENGINE",
+        "What a server has runs carried out by: `dbos`, which keeps its orders in a database of "
+        "its own, or `inline`, which keeps none.",
+        "Empty: `dbos`. A run on the command line is always carried out by its own process.",
+        default="dbos",
     )
     blobs_url: SecretStr = setting(
         "FORGE_BLOBS_URL",

@@ -21,6 +21,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -37,10 +38,12 @@ from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.models.base import Model
 from forge.runs.driver import RunDriver
+from forge.runs.engine.inline import open_inline
 from forge.runs.machines import ConversationMachines, open_machines_of
 from forge.runs.orders import Orders
 from forge.runs.owner import this_process
-from forge.runs.service import Recovered, RunService, open_runs
+from forge.runs.service import OpenEngine, Recovered, RunService, open_runs
+from forge.runs.workers import Workers, working
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
@@ -215,8 +218,8 @@ async def open_forge(
         settings: the settings.
         notify: told, in words, of what takes long and of what was tidied up.
         choice: the model that runs ask.
-        serving: this process goes on: machines are kept warm as the settings say, and what a crash
-            left open is taken up again.
+        serving: this process goes on: machines are kept warm as the settings say, and runs
+            outlive it; those that a server left, now or later, are taken up again.
 
     Raises:
         NameUnknown: there is no such model or sandbox provider.
@@ -232,6 +235,9 @@ async def open_forge(
         machines = await stack.enter_async_context(open_machines(settings, notify, warm=serving))
         blobs = open_blobs(settings)
         kept = await stack.enter_async_context(open_machines_of(machines.provider))
+        workers, owner = Workers(database, clock), this_process()
+        if serving:
+            owner = await stack.enter_async_context(working(workers))
         driver = RunDriver(
             machines=kept,
             model_of=models.of,
@@ -240,10 +246,16 @@ async def open_forge(
             blobs=blobs,
             prices=prices,
             clock=clock,
-            owner=this_process(),
+            owner=owner,
         )
-        service = await stack.enter_async_context(open_runs(driver, Orders(database, clock)))
+        engine = _engine(settings, owner, workers) if serving else open_inline
+        service = await stack.enter_async_context(
+            open_runs(driver, Orders(database, clock), engine, workers.alive)
+        )
         _tell_recovered(await service.recover(resume=serving), notify)
+        if serving:
+            tasks = await stack.enter_async_context(together())
+            stack.callback(tasks.create_task(service.keep_recovering()).cancel)
         yield Forge(settings, choice, service, machines, kept, blobs, database)
 
 
@@ -341,6 +353,16 @@ def _key_missing(name: str, choice: ModelChoice) -> SettingsInvalid:
         f"{choice.name} needs a key, and {name} is not set.",
         hint=f"Set {name}, or choose another model with --model (`--model offline` needs no key).",
     )
+
+
+def _engine(settings: Settings, owner: str, workers: Workers) -> OpenEngine:
+    """What a server has runs carried out by; DBOS is loaded only where it is."""
+    if settings.engine == "inline":
+        return open_inline
+    from forge.runs.engine.dbos import open_dbos
+
+    where = settings.database_url.get_secret_value() or settings.home / "engine.db"
+    return partial(open_dbos, executor=owner, where=where, alive=workers.alive)
 
 
 def _tell_recovered(found: Recovered, notify: Notify) -> None:

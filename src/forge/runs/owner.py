@@ -36,6 +36,11 @@ def is_alive(owner: str) -> bool:
     return pid.isdecimal() and pid.isascii() and boot == _boot() and _started(int(pid)) == start
 
 
+def same_boot(owner: str) -> bool:
+    """Whether the owner is, or was, a process of this boot of this host."""
+    return owner.partition(":")[0] == _boot()
+
+
 def start_field(stat: str) -> str:
     """`starttime` of a /proc/PID/stat line; the program's name in it may hold anything."""
     return stat.rpartition(")")[2].split()[_START_FIELD - 3]

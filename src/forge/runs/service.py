@@ -14,11 +14,12 @@ hands them over: their machines are stopped, and the next process goes on from t
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import NamedTuple
 
 from forge.errors import (
+    ForgeError,
     InputRefused,
     LedgerCorrupt,
     LedgerUnwritable,
@@ -38,12 +39,19 @@ from forge.runs.owner import is_alive
 from forge.runs.publisher import Publisher
 from forge.runs.unbroken import unbroken
 from forge.runs.wish import RunWish, check, kept, started_of
+from forge.runs.workers import is_worker
 from forge.tasks import together
 
 LOG = logging.getLogger(__name__)
 
 LONGEST_WORDS = 100_000
 """How much a person may tell a run that goes on, in characters."""
+
+RECOVER_S = 5.0
+"""How often a server looks for runs that another one left."""
+
+Alive = Callable[[str], Awaitable[bool]]
+"""Whether an owner of runs is still there."""
 
 OpenEngine = Callable[[Drive], AbstractAsyncContextManager[RunEngine]]
 
@@ -77,10 +85,16 @@ class RunService:
     """Starts, steers, lists, shows and recovers runs. Made by `open_runs`."""
 
     def __init__(
-        self, driver: RunDriver, engine: RunEngine, publisher: Publisher, desk: Desk
+        self,
+        driver: RunDriver,
+        engine: RunEngine,
+        publisher: Publisher,
+        desk: Desk,
+        alive: Alive,
     ) -> None:
         self._driver, self._engine = driver, engine
-        self._publisher, self._desk = publisher, desk
+        self._publisher, self._desk, self._alive = publisher, desk, alive
+        self._beginning: set[RunId] = set()
 
     @property
     def _reader(self) -> LedgerReader:
@@ -106,7 +120,11 @@ class RunService:
             await self._driver.begin(chosen, started_of(wish, model, files), user_id)
             await self._engine.submit(chosen)
 
-        await unbroken(begin())
+        self._beginning.add(chosen)
+        try:
+            await unbroken(begin())
+        finally:
+            self._beginning.discard(chosen)
         return chosen
 
     async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Record, None]:
@@ -264,25 +282,43 @@ class RunService:
         """
         resumed: list[RunId] = []
         closed: list[RunId] = []
-        here = await self._engine.list()
         for run in await self._reader.running():
-            own = run.owner == self._driver.owner
-            if run.id in here or (is_alive(run.owner) and not own):
+            if not await self._is_left(run):
                 continue
+            if not resume and is_worker(run.owner):
+                continue  # a server's: the next one goes on with it
             try:
                 if not await self._driver.ledger.claim(run.id, run.owner, self._driver.owner):
                     continue
-                if resume:
-                    await self._driver.reopen(run.id)
+                if not resume:
+                    await self._close(run.id)
+                    closed.append(run.id)
+                elif (reopened := await self._driver.reopen(run.id)) is not None:
+                    self._publisher.publish(reopened[0])
                     await self._engine.resume(run.id)
                     resumed.append(run.id)
-                else:
-                    records = await self._reader.records(run.id)
-                    self._publisher.publish(await self._driver.close_interrupted(run.id, records))
-                    closed.append(run.id)
             except (LedgerCorrupt, LedgerUnwritable) as error:
                 LOG.warning("the run %s was not recovered: %s", run.id, error.message)
         return Recovered(tuple(resumed), tuple(closed))
+
+    async def keep_recovering(self) -> None:
+        """Resume what dies elsewhere, without end."""
+        while True:
+            await asyncio.sleep(RECOVER_S)
+            try:
+                await self.recover(resume=True)
+            except ForgeError as error:
+                LOG.warning("runs were not looked through: %s", error.message)
+
+    async def _is_left(self, run: RunSummary) -> bool:
+        """Whether nobody carries out an open run."""
+        if run.id in self._beginning or run.id in await self._engine.list():
+            return False
+        return run.owner == self._driver.owner or not await self._alive(run.owner)
+
+    async def _close(self, run_id: RunId) -> None:
+        records = await self._reader.records(run_id)
+        self._publisher.publish(await self._driver.close_interrupted(run_id, records))
 
     async def _goes_on(self, run_id: RunId) -> bool:
         return (await self._reader.run(run_id)).status == "running"
@@ -301,9 +337,17 @@ class RunService:
                 LOG.debug("a slow reader of the run %s comes back after %s", run_id, last)
 
 
+async def process_alive(owner: str) -> bool:
+    """Whether an owner that is a process of this host is still there."""
+    return is_alive(owner)
+
+
 @asynccontextmanager
 async def open_runs(
-    driver: RunDriver, orders: Orders, open_engine: OpenEngine = open_inline
+    driver: RunDriver,
+    orders: Orders,
+    open_engine: OpenEngine = open_inline,
+    alive: Alive = process_alive,
 ) -> AsyncIterator[RunService]:
     """Runs until the block is left; those that go on then are handed over to the next process."""
     publisher = Publisher(driver.reader)
@@ -313,4 +357,4 @@ async def open_runs(
             await driver.drive(run_id, publisher, desk)
 
         async with open_engine(drive) as engine:
-            yield RunService(driver, engine, publisher, desk)
+            yield RunService(driver, engine, publisher, desk, alive)

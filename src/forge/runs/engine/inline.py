@@ -23,10 +23,11 @@ class InlineEngine:
     def __init__(self, drive: Drive, group: asyncio.TaskGroup) -> None:
         self._drive, self._group = drive, group
         self._tasks: dict[RunId, asyncio.Task[None]] = {}
+        self._closed = False
 
     async def submit(self, run_id: RunId) -> None:
         """See `forge.runs.engine.base.RunEngine.submit`."""
-        if run_id in self._tasks:
+        if run_id in self._tasks or self._closed:
             return
         task = self._group.create_task(self._carry_out(run_id), name=f"drive {run_id}")
         self._tasks[run_id] = task
@@ -49,7 +50,8 @@ class InlineEngine:
             await asyncio.wait({task})
 
     async def close(self) -> None:
-        """Cancel what is under way, and wait for it."""
+        """Cancel what is under way; nothing begins any more."""
+        self._closed = True
         for task in self._tasks.values():
             task.cancel()
 
