@@ -13,7 +13,7 @@ BIN := .venv/bin
 SYSTEM := .tools/system.stamp
 PYTHON := .venv/forge.stamp
 
-.PHONY: help setup run chat demo test check fmt image bench clean
+.PHONY: help setup run chat demo test check fmt image openapi bench clean
 .PHONY: microvm-setup-linux microvm-setup-macos microvm-setup-windows
 
 help: ## List the targets
@@ -64,6 +64,9 @@ check: setup ## Format, lint, types and walls, without the tests
 fmt: setup ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
+
+openapi: setup ## Write docs/api/openapi.json as the routes are now
+	@$(BIN)/python scripts/openapi.py
 
 bench: setup image ## Measure what SPECIFICATION.md promises
 	@exec $(BIN)/python benchmarks/all.py

@@ -3,15 +3,12 @@
 `create_app` opens nothing: what it serves is opened, and closed, by whoever calls it.
 """
 
-from typing import Any
-
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 import forge
 from forge.hosting import Hosted
-from forge.server import problems
+from forge.server import openapi, problems
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig, is_loopback
 from forge.server.doors import AccountsDoor, Cookie, LocalDoor
@@ -40,15 +37,15 @@ PAGES = (health, chat, conversations, runs, files, sandbox, terminal, settings, 
 def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:
     """The app that serves what was opened."""
     measures = Measures()
-    app = FastAPI(
-        title="Forge",
+    app = openapi.Described(
+        title=openapi.TITLE,
         version=forge.__version__,
-        summary="An agent writes code and runs it in a microVM with its own kernel.",
+        summary=openapi.SUMMARY,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/openapi.json",
-        generate_unique_id_function=_operation,
-        responses=_problems(),
+        openapi_url=openapi.ADDRESS,
+        generate_unique_id_function=openapi.operation,
+        responses=openapi.responses(),
         middleware=[
             Middleware(Watched, measures=measures),
             Middleware(KnownHost, hosts=known_hosts(config)),
@@ -94,16 +91,3 @@ def _doorkeeper(hosted: Hosted, config: ServerConfig) -> Doorkeeper:
     if config.single_user:
         return LocalDoor(hosted.accounts)
     return AccountsDoor(hosted.accounts, config)
-
-
-def _operation(route: APIRoute) -> str:
-    return route.name
-
-
-def _problems() -> dict[int | str, dict[str, Any]]:
-    """What every route may answer instead: a problem."""
-    answer: dict[str, Any] = {
-        "description": "A problem (RFC 9457).",
-        "content": {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}},
-    }
-    return {"4XX": answer, "5XX": answer}

@@ -66,6 +66,8 @@ STATUS: Mapping[type[errors.ForgeError], int] = {
     errors.SandboxStopped: 409,
     errors.SandboxPaused: 409,
     errors.FileNotFound: 404,
+    errors.GuestRefused: 422,
+    errors.PortUnreachable: 404,
     errors.ContextNotFound: 404,
     errors.ProcessNotFound: 404,
     errors.ArchiveRefused: 422,
@@ -75,6 +77,7 @@ STATUS: Mapping[type[errors.ForgeError], int] = {
     errors.ModelRateLimited: 503,
     errors.BudgetError: 402,
     errors.LedgerError: 503,
+    errors.SlowReader: 503,
 }
 
 

@@ -17,17 +17,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from forge.errors import (
-    FileNotFound,
     GuestRefused,
     InputRefused,
     PathRefused,
-    QuotaExceeded,
     SandboxDied,
     SandboxStopped,
 )
@@ -36,11 +33,12 @@ from forge.sandbox import processes
 from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
 from forge.sandbox.commands import Command, ExecResult, ProcessInfo, Size
-from forge.sandbox.files import HOME, MAX_PATH_BYTES, FileInfo
+from forge.sandbox.files import HOME, MAX_PATH_BYTES
 from forge.sandbox.lifecycle import State
 from forge.sandbox.metrics import Claims, CpuMeter, Metrics
 from forge.sandbox.output import Display, Output, Sink
 from forge.sandbox.ports import ListeningPort, PortConnection
+from forge.testing.local_files import LocalFiles
 
 _PROGRAM = Path(__file__).with_name("context_program.py")
 _MIB = 1 << 20
@@ -96,6 +94,14 @@ class LocalSandbox:
             received_bytes=0,
             claims=Claims(self._limits.memory_mib * _MIB, len(alive)) if claims else None,
         )
+
+    async def pause(self) -> None:
+        """Not here."""
+        raise _beyond_it()
+
+    async def fork(self, count: int) -> tuple[Sandbox, ...]:
+        """Not here."""
+        raise _beyond_it(count)
 
     async def stop(self) -> None:
         """End every process and remove the folder."""
@@ -299,64 +305,6 @@ class LocalInterpreter:
             else:
                 await sink(Output(kind, base64.b64decode(value)))
         return "crashed", None
-
-
-class LocalFiles:
-    """Files of one folder."""
-
-    def __init__(self, machine: LocalSandbox) -> None:
-        self._machine = machine
-
-    async def write(self, path: str, content: AsyncIterator[bytes]) -> int:
-        """See `forge.sandbox.files.Files.write`."""
-        self._machine.check()
-        target = self._machine.host_path(path)
-        parts = [part async for part in content]
-        size = sum(map(len, parts))
-        if size > self._machine.room:
-            raise QuotaExceeded(f"{size} bytes do not fit on a disk of {self._machine.room} bytes.")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{self._machine.facts.id}.partial")
-            partial.write_bytes(b"".join(parts))
-            partial.replace(target)
-        except OSError as error:
-            raise GuestRefused(f"{path[:200]} cannot be written: {error.strerror}.") from error
-        return size
-
-    async def read(self, path: str, *, limit: int | None = None) -> AsyncIterator[bytes]:
-        """See `forge.sandbox.files.Files.read`."""
-        self._machine.check()
-        source = self._machine.host_path(path)
-        if not source.exists():
-            raise FileNotFound(f"There is no file {path[:200]}.")
-        if not source.is_file() or (limit is not None and source.stat().st_size > limit):
-            raise GuestRefused(f"{path[:200]} is no regular file of at most {limit} bytes.")
-        yield source.read_bytes()
-
-    async def list(self, path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
-        """See `forge.sandbox.files.Files.list`."""
-        self._machine.check()
-        folder = self._machine.host_path(path)
-        if not folder.exists():
-            raise FileNotFound(f"There is no folder {path[:200]}.")
-        if not folder.is_dir():
-            raise GuestRefused(f"{path[:200]} is not a folder.")
-        found = [
-            self._info(e) for e in folder.rglob("*") if len(e.relative_to(folder).parts) <= depth
-        ]
-        return tuple(sorted(found, key=lambda info: info.path))
-
-    def _info(self, entry: Path) -> FileInfo:
-        facts = entry.lstat()
-        kind = "symlink" if entry.is_symlink() else "directory" if entry.is_dir() else "file"
-        return FileInfo(
-            path=f"{HOME}/{entry.relative_to(self._machine.home)}",
-            kind=kind,  # type: ignore[arg-type]  # one of the three words above
-            size=facts.st_size,
-            mode=facts.st_mode & 0o7777,
-            modified=facts.st_mtime,
-        )
 
 
 class LocalProvider:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -11,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from forge.server.app import PAGES
 from served import PASSWORD, Served, served
+from things import Things
 
 SIGN_UP = {"email": "ada@example.org", "name": "Ada", "password": PASSWORD}
 PUBLIC = {
@@ -151,33 +151,6 @@ async def test_a_key_reaches_what_its_scopes_name_and_no_more(server: Served):
                 assert answer.status_code == (201 if scope == "write" else 403)
                 answer = await narrow.post("/api/sandbox/probe")
                 assert answer.status_code == (200 if scope == "run" else 403)
-
-
-class Things:
-    """One of everything that a person can have, by the name a path has for it."""
-
-    def __init__(self) -> None:
-        self.ids: dict[str, str] = {}
-
-    async def make(self, client: httpx2.AsyncClient) -> None:
-        body = {"message": "```python\nprint(1)\n```"}
-        accepted: dict[str, Any] = {}
-        async with client.stream("POST", "/api/chat", json=body) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("data: ") and not accepted:
-                    accepted = httpx2.Response(200, text=line[6:]).json()
-        file = (await client.post("/api/upload?name=a.txt", content=b"secret")).json()
-        key = (await client.post("/api/me/keys", json={"name": "k", "scopes": ["read"]})).json()
-        base = f"/api/conversations/{accepted['conversation_id']}"
-        share = (await client.post(f"{base}/shares")).json()
-        await client.put("/api/settings/secrets/mine", json={"value": "s"})
-        self.ids = {
-            "conversation_id": accepted["conversation_id"],
-            "run_id": accepted["run_id"],
-            "file_id": file["id"],
-            "key_id": key["id"],
-            "share_id": share["id"],
-        }
 
 
 BODIES = {

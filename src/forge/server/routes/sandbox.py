@@ -139,7 +139,7 @@ async def stop(
 
 
 @router.get("/{conversation_id}/files")
-async def list_files(
+async def list_machine_files(
     conversation_id: ConversationId,
     state: Annotated[State, state_of],
     who: Annotated[Principal, may("read")],
@@ -166,7 +166,7 @@ async def list_files(
 
 
 @router.get("/{conversation_id}/files/content", response_class=Response)
-async def read_file(
+async def read_machine_file(
     conversation_id: ConversationId,
     path: Path,
     state: Annotated[State, state_of],
@@ -190,7 +190,7 @@ async def read_file(
         }
     },
 )
-async def write_file(
+async def write_machine_file(
     conversation_id: ConversationId,
     path: Path,
     request: Request,
@@ -211,6 +211,7 @@ async def archive(
 ) -> Response:
     """A folder of the machine as a tar archive."""
     sandbox = await _machine(state, who, conversation_id)
+    await sandbox.files.stat(path)
     return StreamingResponse(
         sandbox.files.pack(path),
         media_type="application/x-tar",
