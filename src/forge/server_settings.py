@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+LogLevel = Literal["debug", "info", "warning"]
+LogFormat = Literal["auto", "json", "console"]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 
 
@@ -67,6 +69,21 @@ class ServerSettings(BaseSettings):
         "separated by commas; the first seals, the others still open.",
         "Empty: a key is made in the file `master.keys` in FORGE_HOME, for its owner alone.",
         default=SecretStr(""),
+    )
+
+    log: LogLevel = setting(
+        "FORGE_LOG",
+        "From which level the server logs: `debug`, `info` (a line for each request too) or "
+        "`warning`.",
+        "Empty: `info`.",
+        default="info",
+    )
+    log_format: LogFormat = setting(
+        "FORGE_LOG_FORMAT",
+        "How the server logs: `json`, `console`, or `auto`, which is for people on a terminal and "
+        "JSON elsewhere.",
+        "Empty: `auto`.",
+        default="auto",
     )
 
     @field_validator("proxies", mode="before")

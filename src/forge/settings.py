@@ -291,6 +291,13 @@ def names() -> tuple[str, ...]:
     return tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
 
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """The values that are never to be shown, word for word."""
+    values = [getattr(settings, name) for name in type(settings).model_fields]
+    secret = [each.get_secret_value() for each in values if isinstance(each, SecretStr)]
+    return tuple(part for each in secret for part in (each, *each.split(",")) if part)
+
+
 def read_settings() -> Settings:
     """Read the environment, once.
 

@@ -21,6 +21,8 @@ from forge.settings import Settings, read_settings
 
 LOG = logging.getLogger("forge.cli")
 _LOG_BYTES = 2_000_000
+FILE = "forge.log"
+"""The name of the handler that writes it."""
 
 
 def answered(command: Callable[[Settings, Screen], Coroutine[Any, Any, Exit | int]]) -> int:
@@ -68,6 +70,7 @@ def start_log(home: Path) -> Path:
         path = Path(name)
     handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.set_name(FILE)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)

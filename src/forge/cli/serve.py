@@ -3,6 +3,7 @@
 import asyncio
 
 from forge.cli.exits import Exit
+from forge.cli.logs import log_server
 from forge.cli.render import Screen
 from forge.cli.run import introduce
 from forge.cli.stopping import stopping
@@ -11,13 +12,14 @@ from forge.hosting import Hosted, open_hosted
 from forge.server.app import create_app
 from forge.server.config import ServerConfig, is_loopback
 from forge.server.serve import serving
-from forge.settings import Settings, choose_model
+from forge.settings import Settings, choose_model, secrets_of
 from forge.wiring import Forge, open_forge
 
 
 async def serve(settings: Settings, screen: Screen) -> Exit:
     """Serve until a signal; then runs are handed over to the next start, and machines stopped."""
     config = config_of(settings)
+    log_server(settings.log, settings.log_format, secrets_of(settings))
     with stopping(screen.notice) as stop:
         try:
             choice = choose_model(settings)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from forge.about import about
 from forge.budget.prices import PriceTable
 from forge.clock import Clock
 from forge.errors import CapReached, FileNotFound, ForgeError, LedgerUnwritable
@@ -126,7 +127,7 @@ class RunDriver:
             LedgerUnwritable: an event could not be made durable; the machine was stopped.
             CancelledError: this task was cancelled; the machine was stopped, the run is open.
         """
-        with publisher.carrying(run_id):
+        with about(run_id=run_id), publisher.carrying(run_id):
             async with desk.seat(run_id) as seat:
                 await self._drive(run_id, publisher, seat, desk)
 

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forge.about import about
 from forge.server.measures import Measures
 
 LOG = logging.getLogger("forge.access")
@@ -53,6 +54,10 @@ class Watched:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        with about(request_id=request_id):
+            await self._watched(scope, receive, send, request_id)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         begun, status = time.monotonic(), 500
 
         async def answered(message: Message) -> None:
@@ -74,7 +79,7 @@ class Watched:
                 method,
                 route,
                 status,
-                extra={"request_id": request_id, "duration_ms": round(took * 1000, 1)},
+                extra={"status": status, "duration_ms": round(took * 1000, 1)},
             )
 
 

@@ -130,7 +130,10 @@ def _engine(path: Path) -> AsyncEngine:
     # Connections come back to the pool with no transaction open: closing one ends it, so the
     # pool's own rollback would only be one more round trip.
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_S}, pool_reset_on_return=None
+        f"sqlite+aiosqlite:///{path}",
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_S},
+        pool_reset_on_return=None,
     )
 
     # SQLAlchemy's documented recipe: sqlite3's own implicit transactions are switched off, and
