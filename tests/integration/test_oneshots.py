@@ -102,6 +102,23 @@ def test_a_folder_is_taken_out_whole_or_not_at_all(
 
 
 @pytest.mark.vm
+def test_a_snapshot_is_listed_used_and_forgotten(where: dict[str, str], machine: str):
+    """By its name, through every way to machines; what was made from it goes on."""
+    name = f"kept-{'worker' if where else 'here'}"
+    forge("exec", machine, "sh", "-c", "echo kept > note", **where)
+    made = json.loads(forge("snapshot", machine, name, **where))
+    assert made["name"] == name
+    kept = json.loads(forge("snapshots", **where))["snapshots"]
+    assert [(each["name"], each["template"]) for each in kept] == [(name, "base")]
+    copy = json.loads(forge("create", "--template", name, **where))["id"]
+    assert json.loads(forge("forget", name, **where)) == {"name": name, "removed": True}
+    assert json.loads(forge("snapshots", **where))["snapshots"] == []
+    assert forge("exec", copy, "cat", "note", **where) == b"kept\n"
+    forge("destroy", copy, **where)
+    forge("forget", name, code=2, **where)
+
+
+@pytest.mark.vm
 def test_a_commands_code_and_output_are_ours(where: dict[str, str], machine: str):
     """As they are for a person; with `--json` one object says all of it."""
     script = "cat; echo err >&2; exit 7"

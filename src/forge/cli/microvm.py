@@ -164,6 +164,24 @@ def microvm_snapshot(
     _one(oneshot.snapshot(machine, name))
 
 
+@microvm.command("snapshots")
+def microvm_snapshots() -> None:
+    """List what `snapshot` has kept."""
+    from forge.cli import oneshot
+
+    _one(oneshot.snapshots)
+
+
+@microvm.command("forget")
+def microvm_forget(
+    name: Annotated[str, typer.Argument(help="What `snapshot` kept.")],
+) -> None:
+    """Remove a snapshot. Machines that were made from it go on."""
+    from forge.cli import oneshot
+
+    _one(oneshot.forget(name))
+
+
 @microvm.command("destroy")
 def microvm_destroy(machine: Machine) -> None:
     """Remove a machine and everything in it."""

@@ -1,4 +1,4 @@
-"""`forge microvm create|exec|write|read|list|pause|resume|fork|snapshot|destroy`, each one process.
+"""`forge microvm create|exec|write|read|list|pause|resume|fork|snapshot|…`, each one process.
 
 A machine lives no longer than the process that runs it, so between two of these it is paused on
 disk: each opens it, which one process at a time may, uses it, and pauses it again. Standard output
@@ -118,6 +118,24 @@ def snapshot(name: str, kept: str) -> Do:
         return Exit.DONE
 
     return using(name, use)
+
+
+async def snapshots(machines: Machines, screen: Screen) -> Exit:
+    """What is kept under names."""
+    found = await machines.provider.snapshots()
+    _say(screen, {"snapshots": [asdict(each) for each in found]})
+    return Exit.DONE
+
+
+def forget(kept: str) -> Do:
+    """Remove what is kept under a name; machines made from it go on."""
+
+    async def do(machines: Machines, screen: Screen) -> Exit:
+        await machines.provider.remove_snapshot(kept)
+        _say(screen, {"name": kept, "removed": True})
+        return Exit.DONE
+
+    return do
 
 
 async def list_machines(machines: Machines, screen: Screen) -> Exit:
