@@ -45,6 +45,17 @@ async def test_a_process_is_limited_and_takes_no_privileges(tmp_path: Path) -> N
         assert "CapBnd:\t0000000000000000" in said
 
 
+async def test_a_process_has_no_huge_pages_and_its_owner_keeps_them(tmp_path: Path) -> None:
+    """QEMU would hold 2 MiB where it uses a little."""
+    own = Path("/proc/self/status").read_text()
+    process = _start(tmp_path, "/bin/cat", "/proc/self/status")
+    async with asyncio.timeout(60):
+        await process.ended.wait()
+    assert "THP_enabled:\t0" in (tmp_path / "vmm.log").read_text()
+    assert "THP_enabled:\t1" in own
+    assert "THP_enabled:\t1" in Path("/proc/self/status").read_text()
+
+
 async def test_a_process_has_a_network_with_nothing_in_it(tmp_path: Path) -> None:
     """A VMM that a guest took over reaches neither the network nor the host's loopback."""
     process = _start(
