@@ -19,7 +19,9 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── NotFound
     │   │   ├── ConversationNotFound
     │   │   └── FileUnknown
+    │   ├── KeyReused
     │   └── Conflict
+    │       ├── RequestUnderWay
     │       ├── RunOver
     │       └── NothingWaits
     ├── HostUnfit

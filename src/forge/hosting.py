@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from forge.accounts.care import AccountCare
 from forge.accounts.passwords import Passwords
 from forge.accounts.preferences import PreferenceStore
+from forge.accounts.receipts import Receipts
 from forge.accounts.service import Accounts, SignUp
 from forge.accounts.vault import Keyring, Vault, keyring_in, keyring_of
 from forge.clock import Clock, SystemClock
@@ -31,6 +32,7 @@ class Hosted:
     care: AccountCare
     preferences: PreferenceStore
     vault: Vault
+    receipts: Receipts
     conversations: Conversations
     shares: Shares
     files: Files
@@ -56,6 +58,7 @@ async def open_hosted(forge: Forge, sign_up: SignUp) -> AsyncIterator[Hosted]:
             care=AccountCare(database, clock, passwords),
             preferences=PreferenceStore(database, clock),
             vault=Vault(database, clock, keyring),
+            receipts=Receipts(database, clock, keyring.keys[keyring.current]),
             conversations=conversations,
             shares=Shares(database, clock, conversations),
             files=files,

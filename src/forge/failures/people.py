@@ -81,11 +81,26 @@ class FileUnknown(NotFound):
     code: ClassVar[str] = "file_unknown"
 
 
+class KeyReused(InputRefused):
+    """The Idempotency-Key was sent before, with another request."""
+
+    code: ClassVar[str] = "key_reused"
+    default_hint: ClassVar[str] = "Send each new request with a key of its own."
+
+
 class Conflict(InputRefused):
     """What was asked does not fit what is there now."""
 
     code: ClassVar[str] = "conflict"
     default_hint: ClassVar[str] = "Look at what is there now, then ask again."
+
+
+class RequestUnderWay(Conflict):
+    """The same request was sent before and is not answered yet."""
+
+    code: ClassVar[str] = "request_under_way"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = "Send it again in a second, with the same Idempotency-Key."
 
 
 class RunOver(Conflict):

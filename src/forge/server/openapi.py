@@ -39,6 +39,17 @@ _SECURITY = {
 }
 
 
+_ONCE = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A fresh word for each request: sent again, it is answered as it was.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_WITHOUT_KEY = frozenset({"sign_up", "log_in"})
+"""What nobody is logged in for, so that a key would be nobody's."""
+
+
 def operation(route: APIRoute) -> str:
     """What an operation is called: as its function is."""
     return route.name
@@ -88,7 +99,9 @@ def _described(routes: Sequence[BaseRoute]) -> dict[str, Any]:
     found["components"]["securitySchemes"] = _SECURITY
     found["security"] = [{"key": []}, {"session": []}, {}]
     for path in found["paths"].values():
-        for each in path.values():
+        for method, each in path.items():
+            if method == "post" and each["operationId"] not in _WITHOUT_KEY:
+                each.setdefault("parameters", []).append(_ONCE)
             for response in each["responses"].values():
                 _as_3_1(response.get("content", {}))
     return found

@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from forge.accounts.care import AccountCare
 from forge.accounts.preferences import PreferenceStore
+from forge.accounts.receipts import Receipts
 from forge.accounts.service import Accounts
 from forge.accounts.vault import Vault
 from forge.hosting import Hosted
@@ -100,16 +101,22 @@ class State:
         return self.hosted.preferences
 
     @property
+    def receipts(self) -> Receipts:
+        """What requests were answered."""
+        return self.hosted.receipts
+
+    @property
     def vault(self) -> Vault:
         """Secrets."""
         return self.hosted.vault
 
 
-def _state(connection: HTTPConnection) -> State:
+def state_in(connection: HTTPConnection) -> State:
+    """The state of the app that serves a request."""
     found = connection.app.state.forge
     assert isinstance(found, State)
     return found
 
 
-state_of = Depends(_state)
+state_of = Depends(state_in)
 """A dependency: the state of the app that serves the request."""

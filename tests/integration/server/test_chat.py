@@ -1,7 +1,6 @@
 """Asking over HTTP: what happens is streamed, and the stream can be had again from any place."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from asking import asked, followed, stream
 from served import Served, served
 
 CODE = "```python\nprint(1 + 2)\n```"
@@ -18,40 +18,6 @@ CODE = "```python\nprint(1 + 2)\n```"
 async def server(tmp_path: Path) -> AsyncIterator[Served]:
     async with served(tmp_path) as server:
         yield server
-
-
-async def stream(response: httpx2.Response) -> AsyncIterator[tuple[str, str, Any]]:
-    """The events of a stream: their name, id and data."""
-    name, number, data = "message", "", ""
-    async for line in response.aiter_lines():
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "id":
-            number = value
-        elif field == "data":
-            data = value
-        elif not line and data:
-            yield name, number, json.loads(data)
-            name, number, data = "message", "", ""
-
-
-async def asked(client: httpx2.AsyncClient, message: str, **more: Any) -> tuple[Any, list[Any]]:
-    """What a run was accepted as, and its records."""
-    async with client.stream("POST", "/api/chat", json={"message": message, **more}) as response:
-        assert response.status_code == 200, await response.aread()
-        assert response.headers["content-type"].startswith("text/event-stream")
-        events = [event async for event in stream(response)]
-    assert events[0][0] == "accepted"
-    assert [int(number) for _, number, _ in events[1:]] == list(range(1, len(events)))
-    return events[0][2], [data for _, _, data in events[1:]]
-
-
-async def followed(client: httpx2.AsyncClient, run_id: str, after: int) -> list[Any]:
-    """A run's records after a number, as a browser that comes back asks for them."""
-    headers = {"Last-Event-ID": str(after)} if after else {}
-    async with client.stream("GET", f"/api/runs/{run_id}/events", headers=headers) as response:
-        return [data async for _, _, data in stream(response)]
 
 
 async def test_a_question_is_answered_as_it_happens_and_is_a_conversation_then(server: Served):
@@ -132,6 +98,17 @@ async def test_a_conversation_goes_on_in_its_machine(server: Served):
         assert shown["messages"][0]["siblings"] == [first["message_id"], edited["message_id"]]
 
 
+async def noted(client: httpx2.AsyncClient, conversation_id: str, name: str) -> Any:
+    """A file of a conversation, once it is noted: that may be a moment after the run's end."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await client.get(f"/api/artifacts?conversation_id={conversation_id}")
+            for each in answer.json()["items"]:
+                if each["name"] == name:
+                    return each
+            await asyncio.sleep(0.02)
+
+
 async def test_an_upload_is_in_the_machine_and_an_artifact_is_kept(server: Served):
     """By digest, typed by its bytes; the same name again is the next version."""
     async with server.client() as client:
@@ -143,10 +120,7 @@ async def test_an_upload_is_in_the_machine_and_an_artifact_is_kept(server: Serve
         assert [e["event"]["name"] for e in records if e["event"]["type"] == "artifact.saved"] == [
             "lines.txt"
         ]
-        kept = (
-            await client.get(f"/api/artifacts?conversation_id={accepted['conversation_id']}")
-        ).json()["items"]
-        made = next(each for each in kept if each["name"] == "lines.txt")
+        made = await noted(client, accepted["conversation_id"], "lines.txt")
         assert (made["kind"], made["version"]) == ("artifact", 1)
         content = await client.get(f"/api/artifacts/{made['id']}/content")
         assert content.text.strip() == "2"

@@ -11,9 +11,10 @@ from forge.accounts.service import NewUser
 from forge.ids import UserId
 from forge.server.auth import may
 from forge.server.doors import origin_of
+from forge.server.idempotency import Once
 from forge.server.state import State, state_of
 
-router = APIRouter(prefix="/api", tags=["accounts"])
+router = APIRouter(prefix="/api", tags=["accounts"], route_class=Once)
 
 Text = Annotated[str, Field(max_length=2_000)]
 

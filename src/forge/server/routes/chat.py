@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,10 +13,11 @@ from forge.ids import ConversationId, FileId, MessageId, RunId
 from forge.runs.conversations.tree import Conversation, branch
 from forge.runs.wish import LONGEST_PROMPT, RunWish
 from forge.server.auth import may
+from forge.server.idempotency import Once
 from forge.server.state import State, state_of
 from forge.server.streams import events
 
-router = APIRouter(prefix="/api", tags=["chat"])
+router = APIRouter(prefix="/api", tags=["chat"], route_class=Once)
 
 
 class Ask(BaseModel):
@@ -48,9 +49,22 @@ class Accepted(BaseModel):
 
 
 async def _accepted(
-    wanted: Ask, state: Annotated[State, state_of], who: Annotated[Principal, may("run")]
+    wanted: Ask,
+    request: Request,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("run")],
 ) -> Accepted:
-    """Begin the run. Everything that may be refused is refused here, before the stream begins."""
+    """Begin the run, unless the same request did. Everything that may be refused is refused here,
+    before the stream begins.
+    """
+    if (earlier := getattr(request.state, "stream_again", None)) is not None:
+        return Accepted.model_validate_json(earlier)
+    accepted = await _begun(wanted, state, who)
+    request.state.stream_of = accepted.model_dump_json()
+    return accepted
+
+
+async def _begun(wanted: Ask, state: State, who: Principal) -> Accepted:
     conversation = await _conversation(state, who, wanted)
     parent = _parent(conversation, wanted)
     said = await state.conversations.messages(who.user_id, conversation.id)

@@ -12,9 +12,10 @@ from forge.ledger.fold import RunView
 from forge.runs.conversations import export
 from forge.runs.conversations.tree import Conversation, Message, branch, siblings
 from forge.server.auth import may
+from forge.server.idempotency import Once
 from forge.server.state import State, state_of
 
-router = APIRouter(prefix="/api", tags=["conversations"])
+router = APIRouter(prefix="/api", tags=["conversations"], route_class=Once)
 
 Title = Annotated[str, Field(max_length=1_000)]
 

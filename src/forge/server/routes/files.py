@@ -12,11 +12,12 @@ from forge.ids import ConversationId, FileId, RunId, UserId
 from forge.runs.conversations.files import File, NewFile
 from forge.runs.conversations.media import HEAD, media_type
 from forge.server.auth import may
+from forge.server.idempotency import Once
 from forge.server.serving import served
 from forge.server.signing import LONGEST_S
 from forge.server.state import State, state_of
 
-router = APIRouter(prefix="/api", tags=["files"])
+router = APIRouter(prefix="/api", tags=["files"], route_class=Once)
 
 
 class FileLine(BaseModel):

@@ -14,10 +14,11 @@ from forge.ids import RunId
 from forge.ledger.fold import RunView
 from forge.ledger.read import RunSummary
 from forge.server.auth import may
+from forge.server.idempotency import Once
 from forge.server.state import State, state_of
 from forge.server.streams import events, place
 
-router = APIRouter(prefix="/api/runs", tags=["runs"])
+router = APIRouter(prefix="/api/runs", tags=["runs"], route_class=Once)
 
 _VIEW: TypeAdapter[RunView] = TypeAdapter(RunView)
 

@@ -12,10 +12,11 @@ from forge.runs.conversations.media import UNKNOWN
 from forge.sandbox.base import Sandbox
 from forge.sandbox.files import HOME
 from forge.server.auth import may
+from forge.server.idempotency import Once
 from forge.server.serving import served
 from forge.server.state import State, state_of
 
-router = APIRouter(prefix="/api/sandbox", tags=["sandbox"])
+router = APIRouter(prefix="/api/sandbox", tags=["sandbox"], route_class=Once)
 
 Path = Annotated[str, Query(min_length=1, max_length=4096)]
 _MIB = 1 << 20
