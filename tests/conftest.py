@@ -6,11 +6,8 @@ SQLite and on PostgreSQL. `database_place` is where such a one is that a test op
 `empty_place` there is none yet. Machines (marker `vm`) are made in each test's own event loop.
 """
 
-import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 import homes
+import migrated
 from forge.errors import ImageMissing, ProgramMissing
 from forge.sandbox.base import Sandbox, SandboxSpec
 from forge.sandbox.images.stock import Images
@@ -83,20 +81,6 @@ def postgres() -> Iterator[Cluster]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with Forge's tables, to be copied: making them takes longer than most tests."""
-    path = tmp_path_factory.mktemp("template") / "forge.db"
-
-    async def migrated() -> None:
-        async with Database.open(path):
-            return
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, migrated()).result()
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     """Each kind of database in turn."""
@@ -113,7 +97,7 @@ def database_place(
         with request.getfixturevalue("postgres").database() as url:
             yield url
     else:
-        yield shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "forge.db")
+        yield migrated.put(tmp_path / "forge.db")
 
 
 @pytest.fixture

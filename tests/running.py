@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import migrated
 from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
 from forge.events import Record, RunFinished
@@ -51,7 +52,7 @@ class House:
 def place_in(folder: Path) -> Path | str:
     """Where a folder's database is: see the fixture `either_database`."""
     url = folder / "database.url"
-    return url.read_text() if url.exists() else folder / "forge.db"
+    return url.read_text() if url.exists() else migrated.put(folder / "forge.db")
 
 
 @asynccontextmanager
