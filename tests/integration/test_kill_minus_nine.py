@@ -11,7 +11,7 @@ from killing import Killing, fresh_home, work
 ENGINES = ("inline", "dbos")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_server_killed_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, engine: str):
     """Every record that was shown is on its ledger with the same hash, each call has one end, each
@@ -30,7 +30,7 @@ async def test_a_server_killed_at_any_moment_loses_and_repeats_nothing(tmp_path:
     assert set(found.statuses) == {"done"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_the_same_on_postgresql(tmp_path: Path, request: pytest.FixtureRequest):
     """Forge's tables and DBOS's in one database."""
     chance = random.Random(10)

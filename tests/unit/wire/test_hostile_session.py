@@ -93,6 +93,7 @@ def mutated(rng: random.Random, frames: list[bytes]) -> list[bytes]:
     return frames
 
 
+@pytest.mark.timeout(1800)  # it takes 20 s of a core that is its own
 @pytest.mark.parametrize("hostile_host", [False, True], ids=["the host", "the guest"])
 def test_mutated_frames_raise_nothing_but_wire_errors_and_keep_nothing(hostile_host: bool):
     """Bit flips, duplicates, reordering, inventions: a value or `WireError`, bounded state."""
