@@ -4,7 +4,7 @@ Its machines are processes of this host (`forge.testing.sandbox`), so that hundr
 seconds; what real machines do behind the API is tried where machines are.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +59,17 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    folder: Path, *, model: Any = None, sign_up: Any = "open", **config: Any
+    folder: Path,
+    *,
+    model: Any = None,
+    sign_up: Any = "open",
+    set_to: Mapping[str, str] | None = None,
+    **config: Any,
 ) -> AsyncIterator[Served]:
-    """A server until the block is left; `config` are fields of its configuration."""
-    settings = Settings(FORGE_HOME=folder)  # type: ignore[call-arg]
+    """A server until the block is left; `set_to` are settings, `config` are fields of its
+    configuration.
+    """
+    settings = Settings(FORGE_HOME=folder, **(set_to or {}))  # type: ignore[arg-type]
     async with house(folder, model=model) as home:
         forge = Forge(
             settings=settings,
@@ -75,7 +82,7 @@ async def served(
         )
         wanted = ServerConfig(port=0, sign_up=sign_up, **config)
         async with (
-            open_hosted(forge, sign_up) as hosted,
+            open_hosted(forge, sign_up, wanted.url) as hosted,
             serving(create_app(hosted, wanted), wanted) as port,
         ):
             yield Served(f"http://127.0.0.1:{port}", port, home, hosted, wanted)

@@ -65,6 +65,7 @@ written in `forge.failures`, a file for each family, and imported from here.
     ├── AccessError
     │   ├── LoginRequired
     │   ├── LoginRefused
+    │   ├── LoginUnavailable
     │   ├── NotAllowed
     │   ├── TooMany
     │   └── SecretUnreadable

@@ -1,13 +1,28 @@
 """The knobs that only the server has; part of the page in `settings`, which reads them all."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 LogLevel = Literal["debug", "info", "warning"]
 LogFormat = Literal["auto", "json", "console"]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
+
+
+def _far_by_https(url: str) -> str:
+    """An address of a provider: over HTTPS, unless it is on this very computer."""
+    place = urlsplit(url)
+    near = place.hostname in ("localhost", "127.0.0.1", "::1")
+    if not place.hostname or "@" in place.netloc or place.query or place.fragment:
+        raise ValueError("it is no address like https://login.example")
+    if place.scheme != "https" and not (near and place.scheme == "http"):
+        raise ValueError("it must begin with https://")
+    return url
+
+
+Provider = Annotated[str, AfterValidator(_far_by_https)]
 
 
 def setting(name: str, sentence: str, zero: str, **rules: Any) -> Any:
@@ -52,7 +67,7 @@ class ServerSettings(BaseSettings):
     login: Literal["auto", "always", "never"] = setting(
         "FORGE_LOGIN",
         "Whether people log in: `always`, `never`, or `auto`, which asks for it unless only this "
-        "computer reaches the server.",
+        "computer reaches the server and no other provider of logins is set.",
         "Empty: `auto`.",
         default="auto",
     )
@@ -62,6 +77,45 @@ class ServerSettings(BaseSettings):
         "(`closed`).",
         "Empty: `invite`.",
         default="invite",
+    )
+    oidc_issuer: Provider | Literal[""] = setting(
+        "FORGE_OIDC_ISSUER",
+        "The provider of logins (OpenID Connect) at which people may log in: its `issuer`, letter "
+        "by letter.",
+        "Empty: none.",
+        default="",
+    )
+    oidc_client_id: str = setting(
+        "FORGE_OIDC_CLIENT_ID",
+        "What this server is called at that provider.",
+        "Empty: refused where `FORGE_OIDC_ISSUER` is set.",
+        default="",
+    )
+    oidc_client_secret: SecretStr = setting(
+        "FORGE_OIDC_CLIENT_SECRET",
+        "The secret that this server shares with that provider; never shown.",
+        "Empty: none, as for a public client.",
+        default=SecretStr(""),
+    )
+    oidc_name: str = setting(
+        "FORGE_OIDC_NAME",
+        "What people call that provider: the words on the button.",
+        "Empty: the host of its address.",
+        default="",
+        max_length=60,
+    )
+    supabase_url: Provider | Literal[""] = setting(
+        "FORGE_SUPABASE_URL",
+        "The Supabase project whose users' tokens are logins here, as "
+        "`https://PROJECT.supabase.co`.",
+        "Empty: none.",
+        default="",
+    )
+    supabase_jwt_secret: SecretStr = setting(
+        "FORGE_SUPABASE_JWT_SECRET",
+        "The shared (legacy) secret of that project's tokens, where it still has one; never shown.",
+        "Empty: none; tokens count by the project's public keys alone.",
+        default=SecretStr(""),
     )
     secret_key: SecretStr = setting(
         "FORGE_SECRET_KEY",
@@ -85,6 +139,19 @@ class ServerSettings(BaseSettings):
         "Empty: `auto`.",
         default="auto",
     )
+
+    @property
+    def logins_elsewhere(self) -> bool:
+        """Whether people are recognised by another provider."""
+        return bool(self.oidc_issuer or self.supabase_url)
+
+    @field_validator("supabase_jwt_secret")
+    @classmethod
+    def _long(cls, value: SecretStr) -> SecretStr:
+        """A secret that cannot be guessed from a token."""
+        if 0 < len(value.get_secret_value()) < 32:
+            raise ValueError("it is shorter than 32 characters, so no secret of Supabase's")
+        return value
 
     @field_validator("proxies", mode="before")
     @classmethod

@@ -152,12 +152,48 @@ def test_a_workers_command_that_is_none_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_a_child_is_told_no_key_and_no_worker(monkeypatch: pytest.MonkeyPatch):
     """Keys are not its business, and a worker must not look for a worker in its turn."""
-    own = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "FORGE_SANDBOX", "FORGE_WORKER")
+    own = (
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "FORGE_SECRET_KEY",
+        "FORGE_OIDC_CLIENT_SECRET",
+        "FORGE_SUPABASE_JWT_SECRET",
+        "FORGE_SANDBOX",
+        "FORGE_WORKER",
+    )
     for name in (*own, "FORGE_HOME"):
         monkeypatch.setenv(name, "x")
     environment = environment_of_children()
     assert not set(own) & set(environment)
     assert {"PATH", "FORGE_HOME"} <= set(environment)
+
+
+@pytest.mark.parametrize("name", ["FORGE_OIDC_ISSUER", "FORGE_SUPABASE_URL"])
+def test_a_provider_of_logins_far_away_is_asked_by_https_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """Whoever is on the way could let anybody in; on this computer nobody is."""
+    for url in ("https://login.example/realm", "http://127.0.0.1:9000", "http://localhost/x"):
+        monkeypatch.setenv(name, url)
+        assert read_settings().logins_elsewhere
+    for url in (
+        "http://login.example",
+        "login.example",
+        "https://",
+        "ftp://x",
+        "https://:a@login.example",
+    ):
+        monkeypatch.setenv(name, url)
+        with pytest.raises(SettingsInvalid, match=name):
+            read_settings()
+
+
+def test_a_shared_secret_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """Whoever has one token could try words until one fits. What was given is not repeated."""
+    monkeypatch.setenv("FORGE_SUPABASE_JWT_SECRET", "hunter2")
+    with pytest.raises(SettingsInvalid, match="32 characters") as refusal:
+        read_settings()
+    assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])

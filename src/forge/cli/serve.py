@@ -34,7 +34,7 @@ async def serve(settings: Settings, screen: Screen) -> Exit:
 
 async def _serve(forge: Forge, config: ServerConfig, screen: Screen) -> None:
     async with (
-        open_hosted(forge, config.sign_up) as hosted,
+        open_hosted(forge, config.sign_up, config.url) as hosted,
         serving(create_app(hosted, config), config),
     ):
         await _welcome(hosted, config, screen)
@@ -49,7 +49,8 @@ def config_of(settings: Settings) -> ServerConfig:
         SettingsInvalid: they would let anybody on the network in without a login.
     """
     local = is_loopback(settings.host) and not settings.public_url
-    single = settings.login == "never" or (settings.login == "auto" and local)
+    alone = local and not settings.logins_elsewhere
+    single = settings.login == "never" or (settings.login == "auto" and alone)
     if single and not local:
         raise SettingsInvalid(
             f"FORGE_LOGIN is `never`, and {settings.public_url or settings.host} can be reached "

@@ -28,6 +28,17 @@ class LoginRefused(AccessError):
     default_hint: ClassVar[str] = "Check what you typed; an admin can send a new link."
 
 
+class LoginUnavailable(AccessError):
+    """The other provider at which people log in does not answer, or not as it must."""
+
+    code: ClassVar[str] = "login_unavailable"
+    fault: ClassVar[Fault] = "provider"
+    retry: ClassVar[bool] = True
+    default_hint: ClassVar[str] = (
+        "Try again soon; if it stays, an admin can check what is set of that provider."
+    )
+
+
 class NotAllowed(AccessError):
     """The request may not do this in the name of the one who asks."""
 

@@ -20,6 +20,7 @@ from forge.server.routes import (
     conversations,
     files,
     health,
+    logins,
     runs,
     sandbox,
     settings,
@@ -31,7 +32,7 @@ from forge.server.state import State
 UPLOADS = r"/api/(upload|sandbox/[^/]+/files/content)"
 """The routes that take files."""
 
-PAGES = (health, chat, conversations, runs, files, sandbox, terminal, settings, accounts)
+PAGES = (health, chat, conversations, runs, files, sandbox, terminal, settings, accounts, logins)
 
 
 def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:
@@ -90,4 +91,4 @@ def known_hosts(config: ServerConfig) -> frozenset[str]:
 def _doorkeeper(hosted: Hosted, config: ServerConfig) -> Doorkeeper:
     if config.single_user:
         return LocalDoor(hosted.accounts)
-    return AccountsDoor(hosted.accounts, config)
+    return AccountsDoor(hosted.accounts, config, hosted.logins.supabase)

@@ -55,6 +55,7 @@ STATUS: Mapping[type[errors.ForgeError], int] = {
     errors.AccessError: 403,
     errors.LoginRequired: 401,
     errors.LoginRefused: 401,
+    errors.LoginUnavailable: 502,
     errors.TooMany: 429,
     errors.SecretUnreadable: 503,
     errors.HostUnfit: 503,

@@ -10,7 +10,7 @@ from forge.accounts.preferences import PreferenceStore
 from forge.accounts.receipts import Receipts
 from forge.accounts.service import Accounts
 from forge.accounts.vault import Vault
-from forge.hosting import Hosted
+from forge.hosting import Hosted, Logins
 from forge.runs.artifacts import Blobs
 from forge.runs.conversations.files import Files
 from forge.runs.conversations.shares import Shares
@@ -74,6 +74,11 @@ class State:
     def accounts(self) -> Accounts:
         """Coming in and being recognised."""
         return self.hosted.accounts
+
+    @property
+    def logins(self) -> Logins:
+        """Other providers by which people are recognised."""
+        return self.hosted.logins
 
     @property
     def care(self) -> AccountCare:

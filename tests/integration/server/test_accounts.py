@@ -18,6 +18,9 @@ PUBLIC = {
     "/readyz",
     "/api/auth/sign-up",
     "/api/auth/log-in",
+    "/api/auth/ways",
+    "/api/auth/oidc/start",
+    "/api/auth/oidc/callback",
     "/api/shared/{token}",
     "/api/download/{user_id}/{file_id}",
 }
