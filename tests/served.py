@@ -62,6 +62,7 @@ async def served(
     folder: Path,
     *,
     model: Any = None,
+    provider: Any = None,
     sign_up: Any = "open",
     set_to: Mapping[str, str] | None = None,
     **config: Any,
@@ -70,7 +71,7 @@ async def served(
     configuration.
     """
     settings = Settings(FORGE_HOME=folder, **(set_to or {}))  # type: ignore[arg-type]
-    async with house(folder, model=model) as home:
+    async with house(folder, model=model, provider=provider) as home:
         forge = Forge(
             settings=settings,
             model=ModelChoice("offline", "none", "for the tests"),

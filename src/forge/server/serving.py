@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from starlette.responses import StreamingResponse
 
+from forge.tools.closing import closing
+
 SHOWN = frozenset(
     {
         "image/png",
@@ -32,6 +34,24 @@ _CAGE = (
     "img-src data: blob:; font-src data:; connect-src 'none'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors {frame}"
 )
+
+
+async def begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same content with its first piece read already, so that what cannot be read is a problem
+    and not an answer that breaks off.
+
+    Raises:
+        ForgeError: as the content does for its first piece.
+    """
+    first = await anext(content, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        async with closing(content) as rest:
+            yield first
+            async for chunk in rest:
+                yield chunk
+
+    return whole()
 
 
 def served(

@@ -13,7 +13,7 @@ from forge.runs.conversations.files import File, NewFile
 from forge.runs.conversations.media import HEAD, media_type
 from forge.server.auth import may
 from forge.server.idempotency import Once
-from forge.server.serving import served
+from forge.server.serving import begun, served
 from forge.server.signing import LONGEST_S
 from forge.server.state import State, state_of
 
@@ -116,7 +116,7 @@ async def read_file(
     shown: bool = False,
 ) -> Response:
     """A file's bytes; `shown` for a frame of the console, where they can do nothing."""
-    return _served(state, await state.files.get(who.user_id, file_id), shown=shown)
+    return await _served(state, await state.files.get(who.user_id, file_id), shown=shown)
 
 
 @router.post("/artifacts/{file_id}/link", status_code=201)
@@ -143,12 +143,12 @@ async def download(
 ) -> Response:
     """A file at a signed address; nobody needs to be logged in."""
     state.signer.check(request.url.path, expires, signature)
-    return _served(state, await state.files.get(UserId(user_id), file_id), shown=False)
+    return await _served(state, await state.files.get(UserId(user_id), file_id), shown=False)
 
 
-def _served(state: State, file: File, *, shown: bool) -> Response:
+async def _served(state: State, file: File, *, shown: bool) -> Response:
     return served(
-        state.blobs.get(file.sha256),
+        await begun(state.blobs.get(file.sha256)),
         name=file.name,
         media_type=file.media_type,
         size=file.size,

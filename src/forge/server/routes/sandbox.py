@@ -13,7 +13,7 @@ from forge.sandbox.base import Sandbox
 from forge.sandbox.files import HOME
 from forge.server.auth import may
 from forge.server.idempotency import Once
-from forge.server.serving import served
+from forge.server.serving import begun, served
 from forge.server.state import State, state_of
 
 router = APIRouter(prefix="/api/sandbox", tags=["sandbox"], route_class=Once)
@@ -175,8 +175,8 @@ async def read_machine_file(
 ) -> Response:
     """A file of the machine, as a download."""
     sandbox = await _machine(state, who, conversation_id)
-    await sandbox.files.stat(path)
-    return served(sandbox.files.read(path), name=path, media_type=UNKNOWN, size=None)
+    content = await begun(sandbox.files.read(path))
+    return served(content, name=path, media_type=UNKNOWN, size=None)
 
 
 @router.put(
@@ -214,7 +214,7 @@ async def archive(
     sandbox = await _machine(state, who, conversation_id)
     await sandbox.files.stat(path)
     return StreamingResponse(
-        sandbox.files.pack(path),
+        await begun(sandbox.files.pack(path)),
         media_type="application/x-tar",
         headers={"Content-Disposition": f'attachment; filename="{conversation_id}.tar"'},
     )

@@ -1,0 +1,104 @@
+"""A conversation's real microVM behind the API: kept, rested, copied, and typed into."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import websockets
+
+from asking import asked
+from forge.sandbox.machines.provider import MachineProvider
+from served import Served, served
+
+pytestmark = pytest.mark.vm
+
+REMEMBER = "```python\nkept = 41\nopen('note', 'w').write('here')\n```"
+RECALL = "```python\nprint(kept + 1, open('note').read())\n```"
+
+
+@pytest.fixture
+async def server(tmp_path: Path, qemu_provider: MachineProvider) -> AsyncIterator[Served]:
+    async with served(tmp_path, provider=qemu_provider) as server:
+        yield server
+
+
+def printed(records: list) -> str:
+    """What a run's code printed."""
+    return "".join(r["event"]["text"] for r in records if r["event"]["type"] == "tool.output")
+
+
+async def test_a_machine_is_kept_between_messages_rested_and_made_anew(server: Served):
+    """Variables and files are there in the next message and after a pause; a new machine has what
+    was kept as artifacts, and no variables.
+    """
+    async with server.client() as client:
+        client.timeout = 200
+        accepted, _ = await asked(client, REMEMBER)
+        talk = {"conversation_id": accepted["conversation_id"]}
+        base = f"/api/sandbox/{accepted['conversation_id']}"
+        assert (await client.get(base)).json()["state"] == "running"
+        assert printed((await asked(client, RECALL, **talk))[1]) == "42 here\n"
+        assert (await client.post(f"{base}/pause")).json()["state"] == "paused"
+        assert printed((await asked(client, RECALL, **talk))[1]) == "42 here\n"
+        assert (await client.post(f"{base}/stop")).json()["state"] == "none"
+        anew = "```python\nprint('kept' in globals(), open('note').read())\n```"
+        assert printed((await asked(client, anew, **talk))[1]) == "False here\n"
+        before = (await client.get(base)).json()["id"]
+        assert (await client.post(f"{base}/restart")).json()["id"] != before
+
+
+async def test_files_are_listed_read_and_written_while_nothing_runs(server: Served):
+    """And a hostile page in the machine is a download."""
+    async with server.client() as client:
+        client.timeout = 200
+        made = (await client.post("/api/conversations", json={})).json()
+        base = f"/api/sandbox/{made['id']}"
+        assert (await client.post(f"{base}/start")).json()["state"] == "running"
+        content = bytes(range(256)) * 4096
+        put = await client.put(f"{base}/files/content?path=in/data.bin", content=content)
+        assert put.json() == {"path": "in/data.bin", "size": len(content)}
+        read = await client.get(f"{base}/files/content?path=/home/user/in/data.bin")
+        assert read.content == content
+        assert read.headers["content-disposition"].startswith("attachment")
+        listed = (await client.get(f"{base}/files?path=in")).json()["items"]
+        assert [(each["path"], each["size"]) for each in listed] == [
+            ("/home/user/in/data.bin", len(content))
+        ]
+        for wrong in ("/nowhere", "/dev/zero", "/proc/kmsg", "in"):
+            answer = await client.get(f"{base}/files/content", params={"path": wrong})
+            assert 400 <= answer.status_code < 600, wrong
+            assert answer.headers["content-type"] == "application/problem+json", wrong
+
+
+async def test_a_terminal_is_typed_into_and_ends_with_its_connection(server: Served):
+    """Its size is the window's; what it started is gone once the connection is."""
+    async with server.client() as client:
+        client.timeout = 200
+        made = (await client.post("/api/conversations", json={})).json()
+        base = f"/api/sandbox/{made['id']}"
+        await client.post(f"{base}/start")
+        place = f"{server.url.replace('http', 'ws')}{base}/terminal"
+        async with websockets.connect(place) as typed:
+            await typed.send(json.dumps({"columns": 91, "rows": 33}))
+            await typed.send(b"stty size; sleep 4321 & echo $((6 * 7)); exec sleep 4322\n")
+            shown = b""
+            while b"42" not in shown or b"33 91" not in shown:
+                shown += await typed.recv()
+        sandbox = await server.hosted.forge.talks.get(made["id"])
+        while await sandbox.commands.list():
+            pass
+        gone = "```bash\npgrep -c sleep || true\n```"
+        assert printed((await asked(client, gone, conversation_id=made["id"]))[1]) == "0\n"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+async def test_a_terminal_is_not_opened_by_another_sites_page(server: Served, origin: str):
+    """WebSockets are not held back by a browser as requests are."""
+    async with server.client() as client:
+        made = (await client.post("/api/conversations", json={})).json()
+        place = f"{server.url.replace('http', 'ws')}/api/sandbox/{made['id']}/terminal"
+        with pytest.raises(websockets.exceptions.WebSocketException):
+            async with websockets.connect(place, origin=origin) as typed:
+                await typed.recv()
+        assert (await client.get(f"/api/sandbox/{made['id']}")).json()["state"] == "none"
