@@ -62,8 +62,14 @@ class Killing:
         self._shown: dict[RunId, dict[int, str]] = {}
         self.found = Found()
 
-    async def round(self, runs: int, *, kill_after: float | None) -> None:
-        """Start a server; kill it so long after it was ready, or let it end by itself."""
+    async def round(self, runs: int, *, kill_after: float | None, shown: int = 0) -> None:
+        """Start a server; kill it, or let it end by itself.
+
+        Args:
+            runs: how many it is given.
+            kill_after: seconds to let it live; None to let it end.
+            shown: the seconds begin once it has shown so many records; 0 is once it is ready.
+        """
         program = Path(__file__).with_name("serving.py")
         child = await asyncio.create_subprocess_exec(
             sys.executable, str(program), str(self._home), self._where, self._engine,
@@ -79,6 +85,10 @@ class Killing:
             ready = (await child.stdout.readline()).decode().split()
         assert ready[:1] == ["ready"], ready
         self.found.resumed += len(ready) - 1
+        seen = b""
+        async with asyncio.timeout(_START_S):
+            for _ in range(shown):
+                seen += await child.stdout.readline()
         if kill_after is not None:
             await asyncio.sleep(kill_after)
             if child.returncode is None:
@@ -87,7 +97,7 @@ class Killing:
         async with asyncio.timeout(_END_S):
             # Its machines' processes hold its output, so this ends once none of them is left.
             rest, _ = await child.communicate()
-        for line in rest.decode().split("\n")[:-1]:  # one that was cut off was not shown
+        for line in (seen + rest).decode().split("\n")[:-1]:  # one that was cut off was not shown
             run_id, seq, digest = line.split()
             known = self._shown.setdefault(RunId(run_id), {})
             if known.setdefault(int(seq), digest) != digest:

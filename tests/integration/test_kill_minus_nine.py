@@ -21,7 +21,7 @@ async def test_a_server_killed_at_any_moment_loses_and_repeats_nothing(tmp_path:
     async with scripted_provider(work) as server:
         killing = Killing(fresh_home(tmp_path), server.anthropic_url, server.key, engine=engine)
         for _ in range(3):
-            await killing.round(3, kill_after=chance.uniform(0.0, 1.2))
+            await killing.round(3, kill_after=chance.uniform(0, 0.2), shown=chance.randint(1, 12))
         await killing.round(1, kill_after=None)
         found = await killing.look()
     assert (found.lost, found.changed, found.broken, found.left) == (0, 0, [], [])
@@ -40,7 +40,9 @@ async def test_the_same_on_postgresql(tmp_path: Path, request: pytest.FixtureReq
                 fresh_home(tmp_path), server.anthropic_url, server.key, engine="dbos", where=url
             )
             for _ in range(2):
-                await killing.round(3, kill_after=chance.uniform(0.0, 1.2))
+                await killing.round(
+                    3, kill_after=chance.uniform(0, 0.2), shown=chance.randint(1, 12)
+                )
             await killing.round(1, kill_after=None)
             found = await killing.look()
     assert (found.lost, found.changed, found.broken, found.left) == (0, 0, [], [])
