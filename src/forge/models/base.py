@@ -75,6 +75,10 @@ class Model(Protocol):
     def priced(self) -> bool:
         """Whether calls cost money. False only where no provider is called at all."""
 
+    @property
+    def uses_tools(self) -> bool:
+        """Whether it calls tools by itself, in its provider's own format."""
+
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Make one call: deltas as they arrive, then exactly one `ModelResponse`.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 Language = Literal["python", "shell"]
 
@@ -31,6 +32,13 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Written(Block):
+    """A block that a model wrote. `closed` is False where the text ended before its fence did."""
+
+    closed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Blocks:
     """The blocks that can be run, in order, and the labels of those that cannot."""
 
@@ -51,6 +59,24 @@ def read(text: str) -> Blocks:
         ),
         foreign=tuple(label for label, _ in fences if label not in _LANGUAGES),
     )
+
+
+def first(text: str) -> Written | None:
+    """The first block of `text` that says it is Python or shell; blank ones are left out.
+
+    One without a label is none: models show output so.
+    """
+    for token in MarkdownIt("commonmark").parse(text):
+        language = _LANGUAGES.get(label) if (label := _label(token.info)) else None
+        if token.type == "fence" and language is not None and token.content.strip():
+            return Written(language, token.content, closed=_closed(token, text))
+    return None
+
+
+def _closed(token: Token, text: str) -> bool:
+    begins, ends = token.map or [0, 0]
+    last = text.splitlines()[ends - 1].strip(" \t>") if 0 < ends <= len(text.splitlines()) else ""
+    return ends - begins > 1 and len(last) >= len(token.markup) and not last.strip(token.markup[0])
 
 
 def _label(info: str) -> str:

@@ -44,6 +44,11 @@ class OfflineModel:
         """No provider is called."""
         return False
 
+    @property
+    def uses_tools(self) -> bool:
+        """It calls them for the person's own blocks."""
+        return True
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer with the next block's tool call, or with what came of them all."""
         place = _place(request.messages)

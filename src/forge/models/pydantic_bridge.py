@@ -28,7 +28,7 @@ from forge.messages import (
     ToolCall,
     ToolResult,
 )
-from forge.models import faults, transcript
+from forge.models import capabilities, faults, transcript
 from forge.models.base import (
     ModelEvent,
     ModelRequest,
@@ -111,6 +111,11 @@ class BridgedModel:
     def priced(self) -> bool:
         """Calls cost money."""
         return True
+
+    @property
+    def uses_tools(self) -> bool:
+        """As far as its name tells; see `forge.models.capabilities`."""
+        return capabilities.uses_tools(self._inner.model_name)
 
     async def close(self) -> None:
         """Free the connections."""
