@@ -3,8 +3,7 @@
 Prints what was found as JSON: records that were shown and are lost or changed, runs whose calls or
 ends are not exactly one each, processes of machines that are left, and how the runs ended. Machines
 are those without walls, so that it takes minutes; that no microVM outlives its owner is tested by
-`tests/integration/test_machines.py`. Usage: `kill_minus_nine.py [KILLS [ENGINE [SEED
-[SECONDS]]]]`; it kills no more after so many seconds.
+`tests/integration/test_machines.py`. Usage: `kill_minus_nine.py [KILLS [ENGINE [SEED]]]`.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ RUNS = 2
 """New runs in each round, beside those that are resumed."""
 
 
-async def main(kills: int, engine: str, seed: int, seconds: float) -> None:
+async def main(kills: int, engine: str, seed: int) -> None:
     """Kill, then let all end, then look."""
     chance, begun = random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +31,7 @@ async def main(kills: int, engine: str, seed: int, seconds: float) -> None:
             killing = Killing(
                 fresh_home(Path(folder)), server.anthropic_url, server.key, engine=engine
             )
-            while killing.found.kills < kills and time.monotonic() < begun + seconds:
+            while killing.found.kills < kills:
                 await killing.round(RUNS, kill_after=chance.uniform(0.0, 1.0))
             await killing.round(1, kill_after=None)
             found = await killing.look()
@@ -63,6 +62,5 @@ if __name__ == "__main__":
             int(given[0]) if given else 200,
             given[1] if len(given) > 1 else "dbos",
             int(given[2]) if len(given) > 2 else 1,
-            float(given[3]) if len(given) > 3 else 86400.0,
         )
     )

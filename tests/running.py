@@ -76,6 +76,7 @@ async def house(
             "prices": PriceTable(None),
             "clock": clock,
             "owner": this_process(),
+            "route": "agent",
             **other,
         }
         driver = RunDriver(**given)

@@ -22,6 +22,10 @@ ToolOutcome = Literal["ok", "error", "timeout", "crashed", "cancelled", "interru
 StopReason = Literal["end", "tool_use", "max_tokens", "refusal"]
 
 
+ROUTING = 0
+"""The step of the call that asks which way a message goes; the steps of the answer count from 1."""
+
+
 class Event(BaseModel):
     """What every event body is: frozen, and strict about its fields."""
 
@@ -97,7 +101,7 @@ class RunStarted(Event):
     """A person asked. All that carrying the run out takes is in here: another process can do it.
 
     `earlier` are the runs of the conversation before this one, oldest first; `approve` the tools
-    whose calls wait for a person.
+    whose calls wait for a person; `route` the way that the person chose, or `auto`.
     """
 
     type: Literal["run.started"] = "run.started"
@@ -108,6 +112,7 @@ class RunStarted(Event):
     files: tuple[FileFact, ...] = ()
     machine: MachineFact = MachineFact()
     approve: tuple[str, ...] = ()
+    route: str = "auto"
     conversation_id: ConversationId | None = None
     message_id: MessageId | None = None
     earlier: tuple[RunId, ...] = ()
@@ -127,12 +132,17 @@ class RunResumed(Event):
 
 
 class RunRouted(Event):
-    """Which way of answering was chosen, why, and whether the person forced it."""
+    """Which way of answering was chosen, why, and whether the person forced it.
+
+    `path` is `chat`, `agent`, `pipeline` or `offline` (see `forge.agent.router`); `model` is who
+    answers.
+    """
 
     type: Literal["run.routed"] = "run.routed"
     path: str
     reason: str
     forced: bool = False
+    model: str = ""
 
 
 class MessageSteered(Event):

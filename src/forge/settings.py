@@ -112,6 +112,20 @@ class Settings(ServerSettings):
         "base URL is set, else `offline`.",
         default="auto",
     )
+    small_model: str = setting(
+        "FORGE_SMALL_MODEL",
+        "The model that answers what takes words alone, and says where a message goes when the "
+        "rules do not; named as in `FORGE_MODEL`.",
+        "Empty: the run's own model.",
+        default="",
+    )
+    route: Literal["auto", "chat", "agent", "pipeline"] = setting(
+        "FORGE_ROUTE",
+        "How runs answer: `chat` in words, `agent` with tools, `pipeline` with blocks that are run "
+        "for a model without tools, or `auto`.",
+        "Empty: `auto`, which decides for each message.",
+        default="auto",
+    )
     anthropic_api_key: SecretStr = setting(
         "ANTHROPIC_API_KEY",
         "The key for Anthropic's models; never shown or written anywhere.",
@@ -349,13 +363,14 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             )
 
 
-def choose_model(settings: Settings, name: str = "") -> ModelChoice:
+def choose_model(settings: Settings, name: str = "", where: str = "--model") -> ModelChoice:
     """Which model to ask: the one named (as `FORGE_MODEL` names it), else the settings' own.
+    `where` is where it was named.
 
     Raises:
         SettingsInvalid: the name has no provider, or the provider has no default model.
     """
-    wanted, where = (name, "--model") if name else (settings.model, "FORGE_MODEL")
+    wanted, where = (name, where) if name else (settings.model, "FORGE_MODEL")
     if wanted == "auto":
         return _automatic(settings)
     provider, colon, model = wanted.partition(":")

@@ -42,6 +42,7 @@ from forge.runs.engine.inline import open_inline
 from forge.runs.machines import ConversationMachines, open_machines_of
 from forge.runs.orders import Orders
 from forge.runs.owner import this_process
+from forge.runs.routing import is_offline
 from forge.runs.service import OpenEngine, Recovered, RunService, open_runs
 from forge.runs.workers import Workers, working
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
@@ -247,6 +248,8 @@ async def open_forge(
             prices=prices,
             clock=clock,
             owner=owner,
+            route=settings.route,
+            small_model=models.small(settings.small_model),
         )
         engine = _engine(settings, owner, workers) if serving else open_inline
         service = await stack.enter_async_context(
@@ -291,6 +294,18 @@ class Models:
             choice = choose_model(self._settings, name)
             self._made[name] = make_model(self._settings, choice)
         return self._made[name]
+
+    def small(self, name: str) -> str:
+        """The whole name of the small model, made now so that what is wrong with it shows at once;
+        empty where none is named, or where the usual model is the offline mode.
+
+        Raises:
+            NameUnknown, SettingsInvalid: as in `make_model`.
+        """
+        if not name or is_offline(self._usual):
+            return ""
+        choice = choose_model(self._settings, name, where="FORGE_SMALL_MODEL")
+        return self.of(choice.name).name
 
     async def close(self) -> None:
         """Free their connections."""

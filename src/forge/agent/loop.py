@@ -83,6 +83,7 @@ class Assignment:
     """What the model is to do. `max_tokens` bounds one answer, `call_s` one call in seconds: long
     enough for the longest answers with reasoning, short enough that a dead provider is noticed.
     `approve` are the tools whose calls wait for the person, at most `approve_s` seconds each.
+    `offered`: whether the model is told of the tools.
     """
 
     system: str
@@ -91,6 +92,7 @@ class Assignment:
     person: Person = field(default_factory=Nobody)
     approve: frozenset[str] = frozenset()
     approve_s: float = 3600.0
+    offered: bool = True
     max_tokens: int = 8192
     call_s: float = 600.0
     delta_s: float = 0.05
@@ -118,7 +120,8 @@ class _Loop:
     ) -> None:
         self._model, self._toolbox, self._budget = model, toolbox, budget
         self._clock, self._given = clock, assignment
-        self._context = Context(assignment.system, toolbox.specs, assignment.messages)
+        offered = toolbox.specs if assignment.offered else ()
+        self._context = Context(assignment.system, offered, assignment.messages)
         self._spent = assignment.place.spent
         self._approvals: dict[str, Waiting] = {
             waiting.call.id: waiting for waiting in assignment.place.calls

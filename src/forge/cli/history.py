@@ -73,6 +73,8 @@ def _print_beginning(view: RunView, screen: Screen) -> None:
     screen.line(f"{view.created_at.astimezone():%Y-%m-%d %H:%M:%S} · {view.started.model}", "dim")
     gutter = screen.gutter()
     gutter.write(clipped(view.started.prompt))
+    if view.routed is not None:
+        screen.line(one_line(words.way(view.routed)), "dim")
     for upload in view.uploads:
         screen.line(f"← {one_line(upload.path)} ({words.size(upload.size)}, {upload.sha256})")
     if view.sandbox is not None:

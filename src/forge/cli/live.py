@@ -25,6 +25,7 @@ from forge.events import (
     Notice,
     Record,
     RunFinished,
+    RunRouted,
     RunStarted,
     SandboxCreated,
     ToolDisplayed,
@@ -93,6 +94,8 @@ class LiveView:
                     f"{words.duration(event.duration_ms / 1000)} "
                     f"({event.provider}, {event.accelerator})"
                 )
+            case RunRouted() if self._asked:
+                self._screen.notice(one_line(words.way(event)))
             case FileUploaded():
                 self._screen.notice(f"Uploaded {one_line(event.path)} ({words.size(event.size)})")
             case ArtifactSaved():

@@ -62,6 +62,19 @@ def _usd(text: str) -> Decimal:
     return value
 
 
+_Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The folder for the files it makes; else forge-out/<run>."),
+]
+_Route = Annotated[
+    str,
+    typer.Option(
+        metavar="WAY",
+        help="How it is answered: auto, chat (words), agent (tools) or pipeline (blocks).",
+    ),
+]
+
+
 @app.callback()
 def _forge(
     version: Annotated[
@@ -85,12 +98,8 @@ def run(  # noqa: PLR0913 - one argument per option of the command
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
     template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="The folder for the files it makes; else forge-out/<run>."
-        ),
-    ] = None,
+    route: _Route = "",
+    out: _Out = None,
     max_iterations: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="At most this many model calls; 0: no limit."),
@@ -130,6 +139,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
             as_json=json,
             volumes=volume or (),
             template=template,
+            route=route,
         )
         return await carry_out(settings, order, screen)
 

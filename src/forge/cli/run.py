@@ -16,7 +16,7 @@ from forge.cli.uploads import uploads
 from forge.cli.volume import mount_from
 from forge.errors import InputRefused
 from forge.events import ArtifactSaved, Caps, Record, RunFinished
-from forge.runs.wish import LONGEST_PROMPT, RunWish
+from forge.runs.wish import LONGEST_PROMPT, RunWish, check_route
 from forge.settings import ModelChoice, Settings, choose_model
 from forge.wiring import Forge, open_forge
 
@@ -45,6 +45,7 @@ class Order:
     as_json: bool = False
     volumes: Sequence[str] = ()
     template: str = ""
+    route: str = ""
 
     def caps(self, settings: Settings) -> Caps:
         """The run's caps: what was named, and the settings' own for the rest."""
@@ -99,6 +100,7 @@ async def run(settings: Settings, order: Order, screen: Screen) -> Exit:
 
 
 async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping) -> Exit:
+    check_route(order.route)
     files = uploads(order.files)
     mounts = tuple(mount_from(each) for each in order.volumes)
     if order.out is not None:
@@ -106,9 +108,10 @@ async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping)
     choice = choose_model(settings, order.model)
     introduce(choice, screen)
     async with open_forge(settings, screen.notice, choice) as forge:
-        await forge.machines.prepare(screen.building)
+        if (order.route or settings.route) != "chat":
+            await forge.machines.prepare(screen.building)
         spec = replace(await forge.machines.spec(order.template), volumes=mounts)
-        wish = RunWish(order.prompt, files, order.caps(settings), spec)
+        wish = RunWish(order.prompt, files, order.caps(settings), spec, route=order.route)
         view = JsonView(screen) if order.as_json else LiveView(screen)
         return await watch(forge, wish, view, stop, order.out)
 

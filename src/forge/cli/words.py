@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from forge.events import Totals
+from forge.events import RunRouted, Totals
 from forge.usage import Usage
 
 _STEP = 1000
@@ -20,6 +20,17 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), _MINUTE_S)
     return f"{minutes} min {rest} s"
+
+
+def way(routed: RunRouted) -> str:
+    """Which way a run is answered, and why."""
+    how = {
+        "chat": f"Answered in words by {routed.model}",
+        "agent": "Done with tools",
+        "pipeline": "Done by blocks that are run for the model",
+        "offline": "Nobody is asked",
+    }.get(routed.path, routed.path)
+    return f"{how}: {routed.reason}"
 
 
 def size(count: int) -> str:

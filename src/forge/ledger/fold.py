@@ -14,6 +14,7 @@ from typing import Literal
 
 from forge.errors import LedgerCorrupt
 from forge.events import (
+    ROUTING,
     AnyEvent,
     ApprovalDecided,
     ApprovalRequested,
@@ -95,7 +96,8 @@ class StepView:
 class RunView:
     """A run as a person sees it. `answer` is the last thing the model said, whole or in part;
     `caps` are those that hold now; time counts while the run was carried out, since `since` and
-    before. `orders` are the people's orders that it has taken.
+    before. `orders` are the people's orders that it has taken. `routing` is the call that chose the
+    way, where there was one: it costs as any other and is no part of what was said.
     """
 
     id: RunId
@@ -115,6 +117,7 @@ class RunView:
     sandbox_from: datetime | None = None
     sandbox_before: float = 0
     uploads: list[FileUploaded] = field(default_factory=list)
+    routing: StepView | None = None
     steps: list[StepView] = field(default_factory=list)
     artifacts: list[ArtifactSaved] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -128,20 +131,26 @@ class RunView:
         if self.finished is not None:
             return self.finished
         until = now or self.updated_at
-        unknown = [call for step in self.steps for call in step.unknown]
-        prices = [step.usd for step in self.steps] + [call.worst_usd for call in unknown]
+        steps = self.calls
+        unknown = [call for step in steps for call in step.unknown]
+        prices = [step.usd for step in steps] + [call.worst_usd for call in unknown]
         return Totals(
-            iterations=sum(step.message is not None for step in self.steps)
-            + sum(len(step.lost) for step in self.steps),
-            usage=sum((step.usage for step in self.steps), Usage())
+            iterations=sum(step.message is not None for step in steps)
+            + sum(len(step.lost) for step in steps),
+            usage=sum((step.usage for step in steps), Usage())
             + sum((_most(call) for call in unknown), Usage()),
             usd=None if None in prices else sum((p for p in prices if p is not None), Decimal(0)),
             tool_calls=sum(tool.begun for step in self.steps for tool in step.tools),
             wall_s=self.wall_before + _seconds(self.since or self.created_at, until),
-            model_s=sum((step.duration_ms or 0) for step in self.steps) / 1000,
+            model_s=sum((step.duration_ms or 0) for step in steps) / 1000,
             sandbox_s=self.sandbox_before
             + (_seconds(self.sandbox_from, until) if self.sandbox_from else 0),
         )
+
+    @property
+    def calls(self) -> list[StepView]:
+        """Everything that a model was asked, the question which way to go first."""
+        return [*([self.routing] if self.routing else []), *self.steps]
 
     @property
     def transcript(self) -> tuple[Message, ...]:
@@ -219,7 +228,7 @@ class Folder:
         view.attempt, view.caps = event.attempt, event.caps or view.caps
         view.interruptions = view.interruptions + 1 if event.why == "interrupted" else 0
         view.status, view.error, view.finished = "running", None, None
-        for step in view.steps:
+        for step in view.calls:
             if step.asked is not None:
                 step.lost.append(step.asked)
                 step.asked = None
@@ -246,7 +255,8 @@ class Folder:
                 step.asked, step.attempts = event, event.attempt
             case ModelText():
                 step.text += event.text
-                self.view.answer = step.text
+                if step is not self.view.routing:
+                    self.view.answer = step.text
             case ModelFailed():
                 step.failures.append(event)
                 step.asked = None
@@ -255,7 +265,8 @@ class Folder:
                 step.message, step.text = event.message, event.message.text
                 step.usage, step.usd = event.usage, event.usd
                 step.duration_ms, step.first_token_ms = event.duration_ms, event.first_token_ms
-                self.view.answer = step.text or self.view.answer
+                if step is not self.view.routing:
+                    self.view.answer = step.text or self.view.answer
 
     def _tool(self, event: ToolStarted | ToolOutput | ToolDisplayed | ToolFinished) -> None:
         step = self._step(event.step)
@@ -277,6 +288,9 @@ class Folder:
             tool.output.append(event)
 
     def _step(self, number: int) -> StepView:
+        if number == ROUTING:
+            self.view.routing = self.view.routing or StepView(step=ROUTING)
+            return self.view.routing
         if not self.view.steps or self.view.steps[-1].step != number:
             self.view.steps.append(StepView(step=number))
         return self.view.steps[-1]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from forge.about import about
+from forge.agent.router import Wanted
 from forge.budget.prices import PriceTable
 from forge.clock import Clock
 from forge.errors import CapReached, FileNotFound, ForgeError, LedgerUnwritable
@@ -47,6 +48,7 @@ from forge.runs.life import Life, Parts
 from forge.runs.machines import ConversationMachines
 from forge.runs.orders import Desk, Seat
 from forge.runs.publisher import Publisher
+from forge.runs.routing import is_offline
 from forge.runs.unbroken import unbroken
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +67,10 @@ so for ever."""
 
 @dataclass(frozen=True, slots=True)
 class RunDriver:
-    """What runs are carried out with. Everything in it has its own owner; it frees nothing."""
+    """What runs are carried out with. Everything in it has its own owner; it frees nothing.
+    `route` is the way of runs that name none, `small_model` who answers in words (empty: the run's
+    own model).
+    """
 
     machines: ConversationMachines
     model_of: Callable[[str], Model]
@@ -77,6 +82,8 @@ class RunDriver:
     owner: str
     artifacts: ArtifactLimits = field(default_factory=ArtifactLimits)
     approve_s: float = 3600.0
+    route: Wanted = "auto"
+    small_model: str = ""
 
     async def begin(
         self, run_id: RunId, started: RunStarted, user_id: UserId | None = None
@@ -220,9 +227,13 @@ class RunDriver:
             raise failed
 
     def _parts(self, view: RunView) -> Parts:
+        model = self.model_of(view.started.model)
+        own = is_offline(model) or not self.small_model
         return Parts(
             machines=self.machines,
-            model=self.model_of(view.started.model),
+            model=model,
+            small=model if own else self.model_of(self.small_model),
+            model_of=self.model_of,
             blobs=self.blobs,
             prices=self.prices,
             clock=self.clock,

@@ -6,8 +6,7 @@ The ledger says where it stands; what it comes to is put there event by event. A
 place of one that is gone gets the files that were given and kept so far, and the model is told.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +15,12 @@ from typing import Protocol
 
 from forge.agent.loop import Assignment, run_loop
 from forge.agent.person import Person
-from forge.agent.prompt import system_prompt
+from forge.agent.pipeline import Fenced, Worded
+from forge.agent.prompt import CHAT, system_prompt
 from forge.agent.transcript import Place, cut_off, messages_of, place_of, told
 from forge.budget.prices import PriceTable
 from forge.clock import Clock
-from forge.errors import BudgetError
+from forge.errors import BudgetError, ModelRequestRefused
 from forge.events import (
     AnyEvent,
     FileUploaded,
@@ -29,6 +29,7 @@ from forge.events import (
     ModelText,
     ModelThinking,
     ModelToolInput,
+    RunRouted,
     SandboxCreated,
     ToolFinished,
     Totals,
@@ -36,9 +37,11 @@ from forge.events import (
 from forge.ledger.fold import RunView
 from forge.messages import Message
 from forge.models.base import Model
+from forge.models.capabilities import refuses_tools
 from forge.runs.allowance import Allowance
 from forge.runs.artifacts import ArtifactLimits, Artifacts, Blobs
 from forge.runs.machines import ConversationMachines, Lease, stop_machine
+from forge.runs.routing import Router, load_prices
 from forge.runs.wish import machine_of
 from forge.sandbox.base import Sandbox
 from forge.sandbox.files import HOME
@@ -74,6 +77,8 @@ class Parts:
 
     machines: ConversationMachines
     model: Model
+    small: Model
+    model_of: Callable[[str], Model]
     blobs: Blobs
     prices: PriceTable
     clock: Clock
@@ -101,13 +106,47 @@ class Life:
         place = place_of(view)
         if place.answered:
             return
+        parts = self._parts
+        router = Router(parts.model, parts.small, parts.prices, parts.clock)
+        routed = await router.way(view, earlier, self._ledger.record)
+        if routed.path == "chat":
+            await self._talk(routed, place, earlier)
+        else:
+            await self._work(routed, place, earlier)
+
+    async def _talk(self, routed: RunRouted, place: Place, earlier: Sequence[RunView]) -> None:
+        """Answer in words: no machine is made for that."""
+        model = Worded(self._parts.model_of(routed.model))
+        await load_prices(model, self._parts.prices)
+        await self._follow(self._loop(model, None, place, earlier, CHAT), None)
+
+    async def _work(self, routed: RunRouted, place: Place, earlier: Sequence[RunView]) -> None:
+        """Do the work on a machine; blocks are run where the model, or its server, has no tools."""
+        view, model = self._ledger.view, self._parts.model
         lease = await self._machine(view)
         renewed = lease.fresh and (view.attempt > 1 or bool(earlier))
         sandbox = lease.sandbox
         await self._put_files(sandbox, earlier, lease)
         artifacts = Artifacts(sandbox, self._parts.blobs, self._parts.artifacts, view.artifacts)
         await artifacts.look()
-        await self._follow(self._loop(sandbox, place, earlier, renewed=renewed), artifacts)
+
+        async def follow(model: Model, place: Place, *, fenced: bool) -> None:
+            files, template = view.started.files, view.started.template
+            system = system_prompt(files, template, renewed=renewed, fenced=fenced)
+            await self._follow(self._loop(model, sandbox, place, earlier, system), artifacts)
+
+        if routed.path == "pipeline":
+            await follow(Fenced(model), place, fenced=True)
+            return
+        try:
+            await follow(model, place, fenced=False)
+        except ModelRequestRefused as error:
+            if routed.path != "agent" or routed.forced or not refuses_tools(error.message):
+                raise
+            await self._ledger.record(
+                RunRouted(path="pipeline", reason="its server refuses tools", model=model.name)
+            )
+            await follow(Fenced(model), place_of(view), fenced=True)
 
     @property
     def attempt(self) -> int:
@@ -125,34 +164,40 @@ class Life:
         and the part of its answer that had arrived, since that is known.
         """
         view = self._ledger.view
-        asked = view.steps[-1].asked if view.steps else None
+        asked = view.calls[-1].asked if view.calls else None
         if asked is None:
             return view.totals(now)
-        view.steps[-1].asked = None
-        spent, model = view.totals(now), self._parts.model
+        view.calls[-1].asked = None
+        spent, model = view.totals(now), self._parts.model_of(asked.model)
         usage = Usage(input_tokens=asked.input_tokens, output_tokens=self._heard)
         usd = self._parts.prices.cost(model.name, usage) if model.priced else Decimal(0)
         whole = None if usd is None or spent.usd is None else spent.usd + usd
         return spent.model_copy(update={"usage": spent.usage + usage, "usd": whole})
 
     def _loop(
-        self, sandbox: Sandbox, place: Place, earlier: Sequence[RunView], *, renewed: bool
+        self,
+        model: Model,
+        sandbox: Sandbox | None,
+        place: Place,
+        earlier: Sequence[RunView],
+        system: str,
     ) -> AsyncGenerator[AnyEvent, None]:
         view, parts = self._ledger.view, self._parts
         before: list[Message] = [message for each in earlier for message in each.transcript]
         assignment = Assignment(
-            system=system_prompt(view.started.files, view.started.template, renewed=renewed),
+            system=system,
             messages=told([*before, *messages_of(view, place)], goes_on=bool(place.calls)),
             place=place,
             person=self._person,
             approve=frozenset(view.started.approve),
             approve_s=parts.approve_s,
+            offered=not isinstance(model, Worded),
         )
         allowance = Allowance(
-            view.caps, parts.prices, parts.model, parts.clock, passed_s=place.spent.wall_s
+            view.caps, parts.prices, model, parts.clock, passed_s=place.spent.wall_s
         )
         toolbox = Toolbox(sandbox, TOOLS, parts.clock)
-        return run_loop(parts.model, toolbox, allowance, parts.clock, assignment)
+        return run_loop(model, toolbox, allowance, parts.clock, assignment)
 
     async def _machine(self, view: RunView) -> Lease:
         """Make the machine while the price table, slow to load, is read in another thread."""
@@ -164,8 +209,7 @@ class Life:
             )
 
         async with together() as group:
-            if model.priced:
-                group.create_task(asyncio.to_thread(prices.cost, model.name, Usage()))
+            group.create_task(load_prices(model, prices))
             group.create_task(lease())
         assert self._lease is not None
         facts = self._lease.sandbox.facts
@@ -198,7 +242,9 @@ class Life:
         async with closing(self._parts.blobs.get(sha256)) as content:
             await sandbox.files.write(path, content)
 
-    async def _follow(self, loop: AsyncGenerator[AnyEvent, None], artifacts: Artifacts) -> None:
+    async def _follow(
+        self, loop: AsyncGenerator[AnyEvent, None], artifacts: Artifacts | None
+    ) -> None:
         """Record what the loop yields; after each step's tools, keep what they made."""
         step, tools = 0, False
         try:
@@ -223,7 +269,9 @@ class Life:
         elif isinstance(event, ModelText | ModelThinking | ModelToolInput):
             self._heard += estimate_tokens(event.text)
 
-    async def _collect(self, artifacts: Artifacts, step: int) -> None:
+    async def _collect(self, artifacts: Artifacts | None, step: int) -> None:
+        if artifacts is None:
+            return
         async with aclosing(artifacts.collect(step)) as events:
             async for event in events:
                 await self._ledger.record(event)

@@ -116,8 +116,10 @@ class RunService:
         files = await kept(wish, self._driver.blobs)
         chosen = run_id or new_run_id(self._driver.clock.now())
 
+        started = started_of(wish, model, files, self._driver.route)
+
         async def begin() -> None:
-            await self._driver.begin(chosen, started_of(wish, model, files), user_id)
+            await self._driver.begin(chosen, started, user_id)
             await self._engine.submit(chosen)
 
         self._beginning.add(chosen)

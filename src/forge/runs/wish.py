@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from forge.agent.router import WANTED
 from forge.errors import InputRefused, PathRefused
 from forge.events import Caps, FileFact, MachineFact, RunStarted, VolumeFact
 from forge.ids import ConversationId, MessageId, RunId
@@ -44,6 +45,7 @@ class RunWish:
         machine: the machine; variables of its own are not possible, as they are kept nowhere.
         model: which model is asked, as `provider:model`; empty for the usual one.
         approve: tools whose calls wait for a person.
+        route: the way it is answered, or `auto`; empty for the usual one.
         conversation_id: the conversation it belongs to, whose machine it is done in.
         message_id: the message that asks for it.
         earlier: the runs of the conversation that it goes on from, oldest first.
@@ -55,6 +57,7 @@ class RunWish:
     machine: SandboxSpec = field(default_factory=SandboxSpec)
     model: str = ""
     approve: frozenset[str] = frozenset()
+    route: str = ""
     conversation_id: ConversationId | None = None
     message_id: MessageId | None = None
     earlier: tuple[RunId, ...] = ()
@@ -65,7 +68,7 @@ def check(wish: RunWish) -> None:
 
     Raises:
         InputRefused: the prompt is empty, too long or not text; the files do not fit the machine's
-            disk or share a name; the machine is to have variables.
+            disk or share a name; the machine is to have variables; there is no such way.
         PathRefused: a file's name is not one plain name.
     """
     if not wish.prompt.strip():
@@ -75,10 +78,24 @@ def check(wish: RunWish) -> None:
             f"The prompt is {len(wish.prompt)} characters long; at most {LONGEST_PROMPT} can be "
             "asked. Give long text as a file."
         )
+    check_route(wish.route)
     if wish.machine.env:
         raise InputRefused("A run's machine cannot have variables of its own: nothing keeps them.")
     _check_text(wish.prompt)
     _check_files(wish)
+
+
+def check_route(route: str) -> None:
+    """Refuse what is no way to answer; empty is the usual one.
+
+    Raises:
+        InputRefused: there is no such way.
+    """
+    if route and route not in WANTED:
+        raise InputRefused(
+            f"There is no way {route[:80]!r} to answer.",
+            hint=f"Choose one of: {', '.join(WANTED)}.",
+        )
 
 
 async def kept(wish: RunWish, blobs: Blobs) -> tuple[FileFact, ...]:
@@ -91,8 +108,10 @@ async def kept(wish: RunWish, blobs: Blobs) -> tuple[FileFact, ...]:
     return tuple([await _fact(each, blobs) for each in wish.files])
 
 
-def started_of(wish: RunWish, model: str, files: tuple[FileFact, ...]) -> RunStarted:
-    """The first event of a run, which holds the whole wish."""
+def started_of(
+    wish: RunWish, model: str, files: tuple[FileFact, ...], route: str = "auto"
+) -> RunStarted:
+    """The first event of a run, which holds the whole wish; `route` is the usual way."""
     limits = wish.machine.limits
     return RunStarted(
         prompt=wish.prompt,
@@ -108,6 +127,7 @@ def started_of(wish: RunWish, model: str, files: tuple[FileFact, ...]) -> RunSta
             ),
         ),
         approve=tuple(sorted(wish.approve)),
+        route=wish.route or route,
         conversation_id=wish.conversation_id,
         message_id=wish.message_id,
         earlier=wish.earlier,

@@ -44,17 +44,21 @@ class Answer(NamedTuple):
 
 
 class Toolbox:
-    """The tools a model may use on one machine. It holds nothing; the machine has its owner."""
+    """The tools a model may use on one machine. It holds nothing; the machine has its owner.
+    Without a machine there are no tools, and whatever a model calls is answered so.
+    """
 
     def __init__(
         self,
-        sandbox: Sandbox,
+        sandbox: Sandbox | None,
         tools: Sequence[Tool[Any]],
         clock: Clock,
         limits: OutputLimits | None = None,
     ) -> None:
         self._sandbox = sandbox
-        self._tools: Mapping[str, Tool[Any]] = {tool.name: tool for tool in tools}
+        self._tools: Mapping[str, Tool[Any]] = (
+            {tool.name: tool for tool in tools} if sandbox is not None else {}
+        )
         self._clock = clock
         self._limits = limits or OutputLimits()
 
@@ -108,10 +112,11 @@ class Toolbox:
 
     async def _attempt(self, call: ToolCall, output: CallOutput) -> ToolOutcome:
         try:
-            tool = self._tool(call.name)
+            sandbox, tool = self._sandbox, self._tool(call.name)
+            assert sandbox is not None
             arguments = _arguments(tool, call.arguments)
             async with output:
-                return await tool.run(self._sandbox, arguments, output)
+                return await tool.run(sandbox, arguments, output)
         except Refusal as refusal:
             await output.note(str(refusal))
         except ANSWERABLE as error:
@@ -129,6 +134,8 @@ class Toolbox:
 
     def _tool(self, name: str) -> Tool[Any]:
         tool = self._tools.get(name)
+        if not self._tools:
+            raise Refusal("There are no tools here, and no machine. Answer in words.")
         if tool is None:
             raise Refusal(
                 f"There is no tool {name[:LONGEST_NAME]!r}. The tools are: "

@@ -8,6 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from forge.accounts.principal import Principal
+from forge.agent.router import Wanted
 from forge.events import Caps, FileFact
 from forge.ids import ConversationId, FileId, MessageId, RunId
 from forge.runs.conversations.tree import Conversation, branch
@@ -25,7 +26,7 @@ class Ask(BaseModel):
 
     Without `conversation_id` it begins a conversation. `parent_id` is the answer that it follows;
     left out, the head of the branch in view; null with an id, the beginning: an edited first
-    message. `files` are uploads.
+    message. `files` are uploads. `route` is the way it is answered.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,6 +38,7 @@ class Ask(BaseModel):
     caps: Caps | None = None
     files: list[FileId] = Field(default_factory=list, max_length=100)
     approve: list[str] = Field(default_factory=list, max_length=50)
+    route: Wanted | None = None
 
 
 class Accepted(BaseModel):
@@ -78,6 +80,7 @@ async def _begun(wanted: Ask, state: State, who: Principal) -> Accepted:
         caps=wanted.caps or state.forge.settings.caps,
         machine=await state.spec(preferred.template or ""),
         model=wanted.model or preferred.model or "",
+        route=wanted.route or "",
         approve=frozenset(wanted.approve) | frozenset(preferred.approve or ()),
         conversation_id=conversation.id,
         message_id=asked.id,
