@@ -121,7 +121,8 @@ class BlobStore:
         """As in `Blobs`."""
         path = self.path(sha256)
         try:
-            with await asyncio.to_thread(path.open, "rb") as file:
+            # Opened here: in a thread, a cancel meanwhile would leave it open and nobody's.
+            with path.open("rb") as file:
                 file.seek(start)
                 left = path.stat().st_size if length is None else length
                 while piece := await asyncio.to_thread(file.read, min(_PIECE, left)):
