@@ -25,7 +25,9 @@ class Things:
         await client.put("/api/settings/secrets/mine", json={"value": "s"})
         self.ids = {
             "conversation_id": accepted["conversation_id"],
+            "message_id": accepted["message_id"],
             "run_id": accepted["run_id"],
+            "other_id": accepted["run_id"],
             "file_id": file["id"],
             "key_id": key["id"],
             "share_id": share["id"],

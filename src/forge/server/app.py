@@ -16,6 +16,7 @@ from forge.server.edge import BodyLimit, Hardened, KnownHost, Watched
 from forge.server.measures import Measures
 from forge.server.routes import (
     accounts,
+    again,
     chat,
     conversations,
     files,
@@ -32,7 +33,19 @@ from forge.server.state import State
 UPLOADS = r"/api/(upload|sandbox/[^/]+/files/content)"
 """The routes that take files."""
 
-PAGES = (health, chat, conversations, runs, files, sandbox, terminal, settings, accounts, logins)
+PAGES = (
+    health,
+    chat,
+    again,
+    conversations,
+    runs,
+    files,
+    sandbox,
+    terminal,
+    settings,
+    accounts,
+    logins,
+)
 
 
 def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from fastapi.sse import EventSourceResponse
 
 from forge.accounts.principal import Principal
 from forge.accounts.receipts import Receipt
@@ -46,20 +47,21 @@ class Once(APIRoute):
             who = await state.doorkeeper.principal(request)
             if who is None:
                 return await handle(request)
-            return await _once(handle, request, state, who)
+            digesting = _Digesting(request, who, self.response_class is EventSourceResponse)
+            return await _once(handle, digesting, state, who)
 
         return once
 
 
-async def _once(handle: Handle, request: Request, state: State, who: Principal) -> Response:
-    key, receipts = request.headers[HEADER], state.receipts
-    digesting = _Digesting(request, who)
+async def _once(handle: Handle, digesting: "_Digesting", state: State, who: Principal) -> Response:
+    request, receipts = digesting.request, state.receipts
+    key = request.headers[HEADER]
     earlier = await receipts.claim(who.user_id, key)
     if earlier is not None:
         return await _again(handle, digesting, earlier)
     kept = False
     try:
-        response = await handle(digesting.request)
+        response = await handle(request)
         if response.status_code < 400:
             await digesting.read()
             body = getattr(request.state, "stream_of", None) or bytes(response.body).decode()
@@ -94,10 +96,10 @@ async def _again(handle: Handle, digesting: "_Digesting", earlier: Receipt) -> R
 class _Digesting:
     """A request, and the digest of it as far as its body was read. No file is held in memory."""
 
-    def __init__(self, request: Request, who: Principal) -> None:
+    def __init__(self, request: Request, who: Principal, streams: bool) -> None:
         self.request = Request(request.scope, self._receive)
         self._more, self._ended = request.receive, False
-        self._digest = hashlib.sha256()
+        self._digest, self._streams = hashlib.sha256(), streams
         url = request.url
         rights = f"{who.role} {who.via} {' '.join(sorted(who.scopes))}"
         for part in (request.method, url.path, url.query, rights):
@@ -106,7 +108,7 @@ class _Digesting:
     @property
     def streams(self) -> bool:
         """Whether the answer is a run's stream."""
-        return self.request.url.path == "/api/chat"
+        return self._streams
 
     async def read(self) -> None:
         """Read what nobody has read of the body."""

@@ -20,6 +20,7 @@ from forge.ids import (
 )
 from forge.runs.conversations.cursors import cursor_of, place_of
 from forge.runs.conversations.tree import Conversation, Message, branch
+from forge.store import search as index
 from forge.store.database import Database
 from forge.store.tables import CONVERSATIONS, MESSAGES, SHARES
 
@@ -42,7 +43,9 @@ class Conversations:
     ) -> Conversation:
         """Begin one. Without a title it has that of its first message."""
         async with self._database.writing() as connection:
-            return await self._create(connection, user_id, title_of(title), forked_from)
+            new = await self._create(connection, user_id, title_of(title), forked_from)
+            await _findable(connection, user_id, new.id, index.TITLE, new.title)
+            return new
 
     async def get(self, user_id: UserId, conversation_id: ConversationId) -> Conversation:
         """One conversation.
@@ -76,6 +79,30 @@ class Conversations:
         more = len(found) > limit
         return page, cursor_of(stamp(page[-1].updated_at), page[-1].id) if more else None
 
+    async def search(
+        self, user_id: UserId, query: str, *, limit: int, cursor: str | None = None
+    ) -> tuple[tuple[tuple[Conversation, index.Found], ...], str | None]:
+        """The conversations in which all words of the query were said in one message or the title,
+        best first, at most `limit`, each with where; and the cursor of the page after.
+
+        Raises:
+            InputRefused: the cursor is none of a search's.
+        """
+        after = 0 if cursor is None else _number(place_of(cursor, 2))
+        async with self._database.reading() as connection:
+            page = await index.search(connection, user_id, query, limit=limit, after=after)
+            wanted = select(CONVERSATIONS).where(
+                CONVERSATIONS.c.id.in_([each.conversation_id for each in page.found]),
+                CONVERSATIONS.c.user_id == user_id,
+            )
+            by_id = {row.id: _conversation(row) for row in await connection.execute(wanted)}
+        found = tuple(
+            (by_id[each.conversation_id], each)
+            for each in page.found
+            if each.conversation_id in by_id
+        )
+        return found, None if page.after is None else cursor_of("search", str(page.after))
+
     async def rename(self, user_id: UserId, conversation_id: ConversationId, title: str) -> None:
         """Give it another title.
 
@@ -89,6 +116,7 @@ class Conversations:
         async with self._database.writing() as connection:
             await self._owned(connection, user_id, conversation_id)
             await _change(connection, conversation_id, title=kept)
+            await _findable(connection, user_id, conversation_id, index.TITLE, kept)
 
     async def delete(self, user_id: UserId, conversation_id: ConversationId) -> None:
         """Remove it, its messages and its links. Its runs stay on the ledger, which is never
@@ -99,6 +127,7 @@ class Conversations:
         """
         async with self._database.writing() as connection:
             await self._owned(connection, user_id, conversation_id)
+            await index.remove_conversation(connection, conversation_id)
             for table in (SHARES, MESSAGES):
                 await connection.execute(
                     delete(table).where(table.c.conversation_id == conversation_id)
@@ -147,7 +176,9 @@ class Conversations:
                 )
             if not conversation.title:
                 await _change(connection, conversation_id, title=title_of(text))
-            return await self._say(connection, conversation_id, parent_id, "user", text, None)
+            new = await self._say(connection, conversation_id, parent_id, "user", text, None)
+            await _findable(connection, user_id, conversation_id, new.id, text)
+            return new
 
     async def answer(
         self, conversation_id: ConversationId, parent_id: MessageId, run_id: RunId
@@ -158,10 +189,18 @@ class Conversations:
 
     async def settle(self, run_id: RunId, text: str) -> None:
         """Note what a run's answer came to. One that answers nobody is no error."""
+        text = storable(text)
+        where = (
+            select(MESSAGES.c.id, CONVERSATIONS.c.id, CONVERSATIONS.c.user_id)
+            .join(CONVERSATIONS, CONVERSATIONS.c.id == MESSAGES.c.conversation_id)
+            .where(MESSAGES.c.run_id == run_id)
+        )
         async with self._database.writing() as connection:
             await connection.execute(
-                update(MESSAGES).where(MESSAGES.c.run_id == run_id).values(text=storable(text))
+                update(MESSAGES).where(MESSAGES.c.run_id == run_id).values(text=text)
             )
+            for message_id, conversation_id, user_id in (await connection.execute(where)).all():
+                await _findable(connection, user_id, conversation_id, message_id, text)
 
     async def unsettled(self) -> tuple[tuple[RunId, UserId, ConversationId], ...]:
         """The runs whose answers are not noted, with whose they are and where, the last first."""
@@ -201,11 +240,13 @@ class Conversations:
             source = await self._owned(connection, user_id, conversation_id)
             said = branch(await _messages(connection, source.id), head_id or source.head_id)
             new = await self._create(connection, user_id, source.title, source.id)
+            await _findable(connection, user_id, new.id, index.TITLE, new.title)
             parent: MessageId | None = None
             for each in said:
                 parent = (
                     await self._say(connection, new.id, parent, each.role, each.text, each.run_id)
                 ).id
+                await _findable(connection, user_id, new.id, parent, each.text)
             return new._replace(head_id=parent)
 
     # -- rows --------------------------------------------------------------------------------------
@@ -265,6 +306,26 @@ class Conversations:
         await connection.execute(insert(MESSAGES).values(row))
         await _change(connection, conversation_id, head_id=message_id, updated_at=stamp(now))
         return _message(row)
+
+
+async def _findable(
+    connection: AsyncConnection, user_id: str, conversation_id: str, message_id: str, said: str
+) -> None:
+    if said:
+        await index.add(
+            connection,
+            user_id=user_id,
+            conversation_id=conversation_id,
+            message_id=message_id,
+            said=said,
+        )
+
+
+def _number(place: tuple[str, ...]) -> int:
+    kind, number = place
+    if kind != "search" or not (number.isascii() and number.isdecimal()) or len(number) > 9:
+        raise InputRefused("This cursor was not given out by a search.")
+    return int(number)
 
 
 def title_of(text: str) -> str:

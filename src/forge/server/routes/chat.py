@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from forge.accounts.principal import Principal
 from forge.agent.router import Wanted
 from forge.events import Caps, FileFact
-from forge.ids import ConversationId, FileId, MessageId, RunId
+from forge.ids import ConversationId, FileId, MessageId
 from forge.runs.conversations.tree import Conversation, branch
 from forge.runs.wish import LONGEST_PROMPT, RunWish
 from forge.server.auth import may
+from forge.server.beginning import Accepted, before, begun, told
 from forge.server.idempotency import Once
 from forge.server.state import State, state_of
-from forge.server.streams import events
 
 router = APIRouter(prefix="/api", tags=["chat"], route_class=Once)
 
@@ -41,15 +41,6 @@ class Ask(BaseModel):
     route: Wanted | None = None
 
 
-class Accepted(BaseModel):
-    """The first event of the stream: where everything is from now on."""
-
-    run_id: RunId
-    conversation_id: ConversationId
-    message_id: MessageId
-    answer_id: MessageId
-
-
 async def _accepted(
     wanted: Ask,
     request: Request,
@@ -59,18 +50,12 @@ async def _accepted(
     """Begin the run, unless the same request did. Everything that may be refused is refused here,
     before the stream begins.
     """
-    if (earlier := getattr(request.state, "stream_again", None)) is not None:
-        return Accepted.model_validate_json(earlier)
-    accepted = await _begun(wanted, state, who)
-    request.state.stream_of = accepted.model_dump_json()
-    return accepted
-
-
-async def _begun(wanted: Ask, state: State, who: Principal) -> Accepted:
+    if (earlier := before(request)) is not None:
+        return earlier
     conversation = await _conversation(state, who, wanted)
     parent = _parent(conversation, wanted)
     said = await state.conversations.messages(who.user_id, conversation.id)
-    before = branch(said, parent)
+    path = branch(said, parent)
     given = [await state.files.get(who.user_id, each) for each in wanted.files]
     preferred = await state.preferences.of(who.user_id)
     asked = await state.conversations.ask(who.user_id, conversation.id, wanted.message, parent)
@@ -84,18 +69,9 @@ async def _begun(wanted: Ask, state: State, who: Principal) -> Accepted:
         approve=frozenset(wanted.approve) | frozenset(preferred.approve or ()),
         conversation_id=conversation.id,
         message_id=asked.id,
-        earlier=tuple(each.run_id for each in before if each.run_id is not None),
+        earlier=tuple(each.run_id for each in path if each.run_id is not None),
     )
-    run_id = await state.runs.submit(wish, user_id=who.user_id)
-    answer = await state.conversations.answer(conversation.id, asked.id, run_id)
-    state.hosted.clerk.watch(run_id, who.user_id, conversation.id)
-    state.measures.runs.inc()
-    return Accepted(
-        run_id=run_id,
-        conversation_id=conversation.id,
-        message_id=asked.id,
-        answer_id=answer.id,
-    )
+    return await begun(request, state, who, wish, (conversation.id, asked.id))
 
 
 @router.post("/chat", response_class=EventSourceResponse)
@@ -107,8 +83,7 @@ async def ask(
     The first event, `accepted`, says where; the others are the run's ledger, each with its number
     as `id`.
     """
-    yield ServerSentEvent(event="accepted", raw_data=accepted.model_dump_json())
-    async for event in events(state.runs, accepted.run_id, 0, state.measures):
+    async for event in told(accepted, state):
         yield event
 
 

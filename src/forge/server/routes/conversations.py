@@ -62,6 +62,22 @@ class ConversationLine(BaseModel):
     forked_from: ConversationId | None
 
 
+class FoundIn(BaseModel):
+    """Where it was said: in a message, or in the title, where `message_id` is null. `marks` are the
+    places (start, end) of words in `text`.
+    """
+
+    message_id: MessageId | None
+    text: str
+    marks: list[tuple[int, int]]
+
+
+class FoundLine(ConversationLine):
+    """A conversation in a list; `found` says where, in a search."""
+
+    found: FoundIn | None = None
+
+
 class MessageLine(BaseModel):
     """What was said. `siblings` are all that were said in its place; times are UTC."""
 
@@ -81,9 +97,11 @@ class Talk(ConversationLine):
 
 
 class ConversationPage(BaseModel):
-    """Conversations, the last used first; `next` is the cursor of the page after this one."""
+    """Conversations, the last used first, in a search the best; `next` is the cursor of the page
+    after this one.
+    """
 
-    items: list[ConversationLine]
+    items: list[FoundLine]
     next: str | None
 
 
@@ -122,10 +140,15 @@ async def list_conversations(
     who: Annotated[Principal, may("read")],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: str | None = None,
+    query: Annotated[str | None, Query(max_length=1_000)] = None,
 ) -> ConversationPage:
-    """One's conversations."""
+    """One's conversations; with `query`, those in which all its words were said."""
+    if query is not None:
+        return await _search(state, who, query, limit, cursor)
     page, after = await state.conversations.list(who.user_id, limit=limit, cursor=cursor)
-    return ConversationPage(items=[_line(each) for each in page], next=after)
+    return ConversationPage(
+        items=[FoundLine.model_validate(each, from_attributes=True) for each in page], next=after
+    )
 
 
 @router.post("/conversations", status_code=201)
@@ -149,7 +172,7 @@ async def show_conversation(
     said = await state.conversations.messages(who.user_id, conversation_id)
     return Talk(
         **_line(found).model_dump(),
-        messages=_lines(said, branch(said, found.head_id)),
+        messages=_lines(said, await _so_far(state, branch(said, found.head_id), who.user_id)),
     )
 
 
@@ -251,6 +274,36 @@ async def shared(token: str, state: Annotated[State, state_of]) -> Shown:
         title=conversation.title,
         created_at=conversation.created_at,
         messages=_lines(said, said),
+    )
+
+
+async def _search(
+    state: State, who: Principal, query: str, limit: int, cursor: str | None
+) -> ConversationPage:
+    found, after = await state.conversations.search(who.user_id, query, limit=limit, cursor=cursor)
+    items = [
+        FoundLine(
+            **each._asdict(),
+            found=FoundIn(
+                message_id=MessageId(where.message_id) if where.message_id else None,
+                text=where.snippet.text,
+                marks=list(where.snippet.marks),
+            ),
+        )
+        for each, where in found
+    ]
+    return ConversationPage(items=items, next=after)
+
+
+async def _so_far(state: State, said: tuple[Message, ...], user_id: UserId) -> tuple[Message, ...]:
+    """What was said, with what runs that go on have said so far."""
+    return tuple(
+        [
+            each._replace(text=(await state.runs.show(each.run_id, user_id=user_id)).answer)
+            if each.run_id is not None and not each.text
+            else each
+            for each in said
+        ]
     )
 
 

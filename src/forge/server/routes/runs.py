@@ -48,6 +48,12 @@ class Cost(BaseModel):
     totals: Totals
 
 
+class Steps(BaseModel):
+    """A run's steps, as the fold of its ledger has them."""
+
+    items: list[dict[str, Any]]
+
+
 class Words(BaseModel):
     """What a run is told while it goes on."""
 
@@ -116,6 +122,15 @@ async def run_cost(
     """What a run came to."""
     view = await state.runs.show(own.id, user_id=who.user_id)
     return Cost(status=view.status, totals=view.totals())
+
+
+@router.get("/{run_id}/steps")
+async def run_steps(
+    own: Own, state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
+) -> Steps:
+    """What a run did, step by step: each a call of its model and the tools that followed."""
+    view = await state.runs.show(own.id, user_id=who.user_id)
+    return Steps(items=_VIEW.dump_python(view, mode="json")["steps"])
 
 
 @router.get("/{run_id}/events", response_class=EventSourceResponse)

@@ -226,3 +226,28 @@ async def test_a_full_conversation_takes_no_more(desk: Desk):
     head = (await desk.conversations.get(ADA, mine)).head_id
     with pytest.raises(Conflict):
         await desk.conversations.ask(ADA, mine, "one more", head)
+
+
+async def test_what_was_said_is_found_where_it_was_said(desk: Desk):
+    """In messages, answers and titles; by its owner; until it is removed; a page at a time."""
+    one, two = await desk.talked("Plot the whales"), await desk.talked("Count ravens", "and whales")
+    await desk.talked("whales of Eve", user=EVE)
+    talks = desk.conversations
+    found, after = await talks.search(ADA, "whales", limit=10)
+    assert {each.id for each, _ in found} == {one, two}
+    assert after is None
+    assert all("whales" in where.snippet.text for _, where in found)
+    first, after = await talks.search(ADA, "whales", limit=1)
+    rest, end = await talks.search(ADA, "whales", limit=1, cursor=after)
+    assert {each.id for each, _ in (*first, *rest)} == {one, two}
+    assert end is None
+    await talks.rename(ADA, one, "Orcas")
+    ((orca, where),) = (await talks.search(ADA, "orcas", limit=10))[0]
+    assert (orca.id, where.message_id) == (one, "")
+    copy = await talks.fork(ADA, one)
+    assert len((await talks.search(ADA, "orcas", limit=10))[0]) == 2
+    await talks.delete(ADA, one)
+    await talks.delete(ADA, copy.id)
+    assert (await talks.search(ADA, "orcas", limit=10))[0] == ()
+    with pytest.raises(InputRefused):
+        await talks.search(ADA, "whales", limit=1, cursor=cursor_of("search", "-1"))
