@@ -61,6 +61,7 @@ async def test_the_examples_of_the_page_work(tmp_path: Path):
     examples = re.findall(r"^```sh\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert len(examples) >= 6
     (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
     async with served(tmp_path / "there", single_user=False) as server:
         process = await asyncio.create_subprocess_exec(
             "bash",
