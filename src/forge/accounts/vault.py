@@ -62,7 +62,7 @@ def keyring_of(text: str) -> Keyring:
             key = b""
         if len(key) != _KEY_BYTES:
             raise InputRefused(
-                "A master key is 32 random bytes in base64.",
+                "A master key (FORGE_SECRET_KEY) is 32 random bytes in base64.",
                 hint="`openssl rand -base64 32` makes one.",
             )
         keys.append(key)

@@ -37,9 +37,12 @@ async def _serve(forge: Forge, config: ServerConfig, screen: Screen) -> None:
         open_hosted(forge, config.sign_up, config.url) as hosted,
         serving(create_app(hosted, config), config),
     ):
-        await _welcome(hosted, config, screen)
-        await _prepare(hosted, screen)
-        await asyncio.Event().wait()
+        try:
+            await _welcome(hosted, config, screen)
+            await _prepare(hosted, screen)
+            await asyncio.Event().wait()
+        finally:
+            forge.service.let_go()  # or open streams would hold the server up
 
 
 def config_of(settings: Settings) -> ServerConfig:

@@ -42,6 +42,7 @@ class _Line:
         self._waiting: deque[Record] = deque()
         self._news = asyncio.Event()
         self._full = False
+        self._left = False
         self._error: ForgeError | None = None
 
     def put(self, record: Record) -> None:
@@ -50,6 +51,11 @@ class _Line:
             self._waiting.clear()
         if not self._full:
             self._waiting.append(record)
+        self._news.set()
+
+    def let_go(self) -> None:
+        """This process ends, and whoever reads here comes back to the next one."""
+        self._left = True
         self._news.set()
 
     def tell(self, error: ForgeError | None) -> None:
@@ -63,7 +69,9 @@ class _Line:
             raise SlowReader(
                 f"More than {self._size} records of the run were waiting to be read.", after=last
             )
-        if self._error is not None:
+        if self._left:
+            raise SlowReader("This server is stopping; the next one goes on.", after=last)
+        if self._error is not None and not self._waiting:
             raise self._error
 
     async def wait(self, seconds: float) -> None:
@@ -86,6 +94,8 @@ class Publisher:
         self._reader, self._size = reader, line
         self._lines: dict[RunId, set[_Line]] = {}
         self._here: set[RunId] = set()
+        self._outside: set[_Line] = set()
+        self._leaving = False
 
     @contextmanager
     def carrying(self, run_id: RunId) -> Iterator[None]:
@@ -109,13 +119,21 @@ class Publisher:
         for line in self._lines.get(record.run_id, ()):
             line.put(record)
 
-    async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Record, None]:
+    def let_go(self) -> None:
+        """Let all go who follow from outside this process, and whoever comes from now on."""
+        self._leaving = True
+        for line in self._outside:
+            line.let_go()
+
+    async def follow(
+        self, run_id: RunId, *, after: int = 0, outside: bool = False
+    ) -> AsyncGenerator[Record, None]:
         """The records numbered above `after`, each once and in order, until the run is over. The
-        caller closes it.
+        caller closes it. Who is `outside` this process is let go when it ends.
 
         Raises:
             RunNotFound: there is no such run.
-            SlowReader: the follower read too slowly; it can come back.
+            SlowReader: the follower read too slowly, or was let go; it can come back.
             LedgerError: the ledger cannot be read, or the run could not be written to it.
         """
         last = after
@@ -128,7 +146,7 @@ class Publisher:
                 break
         if page.status != "running":
             return
-        with self._line(run_id) as line:
+        with self._line(run_id, outside=outside) as line:
             async with aclosing(self._live(run_id, last, line)) as live:
                 async for record in live:
                     yield record
@@ -152,13 +170,18 @@ class Publisher:
                 status, fresh = await self._reader.page(run_id, after=last)
 
     @contextmanager
-    def _line(self, run_id: RunId) -> Iterator[_Line]:
+    def _line(self, run_id: RunId, *, outside: bool) -> Iterator[_Line]:
         line = _Line(self._size)
         lines = self._lines.setdefault(run_id, set())
         lines.add(line)
+        if outside:
+            self._outside.add(line)
+            if self._leaving:
+                line.let_go()
         try:
             yield line
         finally:
+            self._outside.discard(line)
             lines.discard(line)
             if not lines:
                 self._lines.pop(run_id, None)

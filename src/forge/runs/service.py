@@ -129,18 +129,26 @@ class RunService:
             self._beginning.discard(chosen)
         return chosen
 
-    async def follow(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Record, None]:
+    async def follow(
+        self, run_id: RunId, *, after: int = 0, outside: bool = False
+    ) -> AsyncGenerator[Record, None]:
         """A run's records numbered above `after`, each once and in order, until it is over. The
-        caller closes it.
+        caller closes it. Who is `outside` this process is let go by `let_go`.
 
         Raises:
             RunNotFound: there is no such run.
-            SlowReader: the follower read too slowly; it can come back after its last record.
+            SlowReader: the follower read too slowly, or was let go; it can come back after its
+                last record.
             LedgerError: the ledger cannot be read, or the run could not be written to it.
         """
-        async with aclosing(self._publisher.follow(run_id, after=after)) as records:
+        following = self._publisher.follow(run_id, after=after, outside=outside)
+        async with aclosing(following) as records:
             async for record in records:
                 yield record
+
+    def let_go(self) -> None:
+        """Let go of all who follow from outside: this process is about to end."""
+        self._publisher.let_go()
 
     @asynccontextmanager
     async def start(self, wish: RunWish) -> AsyncIterator[RunHandle]:

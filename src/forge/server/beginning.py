@@ -1,16 +1,13 @@
 """Begin a run in a conversation, and tell whoever asked where everything is."""
 
-from collections.abc import AsyncIterator
-
 from fastapi import Request
-from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel
 
 from forge.accounts.principal import Principal
 from forge.ids import ConversationId, MessageId, RunId
 from forge.runs.wish import RunWish
 from forge.server.state import State
-from forge.server.streams import events
+from forge.server.streams import EventStream, event
 
 
 class Accepted(BaseModel):
@@ -55,8 +52,7 @@ async def begun(
     return accepted
 
 
-async def told(accepted: Accepted, state: State) -> AsyncIterator[ServerSentEvent]:
+def told(accepted: Accepted, state: State) -> EventStream:
     """The stream of a run that was begun: where it is, then its ledger."""
-    yield ServerSentEvent(event="accepted", raw_data=accepted.model_dump_json())
-    async for event in events(state.runs, accepted.run_id, 0, state.measures):
-        yield event
+    first = event("accepted", accepted.model_dump_json())
+    return EventStream(state, accepted.run_id, 0, first)

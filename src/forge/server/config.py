@@ -13,7 +13,8 @@ class ServerConfig:
 
     `public_url` is where people reach it, if that is not where it listens; `proxies` are the
     addresses of reverse proxies whose `X-Forwarded-*` headers are believed. `single_user` lets
-    whoever reaches the server in without a login. Sizes are in bytes, times in seconds.
+    whoever reaches the server in without a login. A reader
+    who takes nothing for `take_s` is cut off. Sizes are in bytes, times in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -25,6 +26,7 @@ class ServerConfig:
     body_limit: int = 1 << 20
     upload_limit: int = 1 << 30
     keepalive_s: float = 15.0
+    take_s: float = 30.0
 
     @property
     def url(self) -> str:

@@ -16,13 +16,13 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from fastapi.sse import EventSourceResponse
 
 from forge.accounts.principal import Principal
 from forge.accounts.receipts import Receipt
 from forge.errors import KeyReused
 from forge.runs.unbroken import unbroken
 from forge.server.state import State, state_in
+from forge.server.streams import EventStream
 
 HEADER = "idempotency-key"
 REPLAYED = {"Idempotency-Replayed": "true"}
@@ -47,7 +47,7 @@ class Once(APIRoute):
             who = await state.doorkeeper.principal(request)
             if who is None:
                 return await handle(request)
-            digesting = _Digesting(request, who, self.response_class is EventSourceResponse)
+            digesting = _Digesting(request, who, self.response_class is EventStream)
             return await _once(handle, digesting, state, who)
 
         return once

@@ -108,7 +108,18 @@ def _described(routes: Sequence[BaseRoute]) -> dict[str, Any]:
 
 
 def _as_3_1(content: dict[str, Any]) -> None:
-    for media in content.values():
-        if (item := media.pop("itemSchema", None)) is not None:
+    for kind, media in content.items():
+        if kind == "text/event-stream":
             media["schema"] = {"type": "string", "description": "Server-Sent Events."}
-            media["x-item-schema"] = item
+            media["x-item-schema"] = _EVENT
+
+
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "data": {"type": "string"},
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}

@@ -14,6 +14,8 @@ from fastapi import FastAPI
 
 from forge.errors import HostUnfit
 from forge.server.config import ServerConfig
+from forge.server.connections import impatient
+from forge.tasks import together
 
 END_S = 5
 """How long open streams may take to end; readers come back after a restart."""
@@ -50,7 +52,7 @@ async def serving(app: FastAPI, config: ServerConfig) -> AsyncIterator[int]:
     listener = _listener(config)
     try:
         server = _Server(_settings(app, config))
-        async with asyncio.TaskGroup() as tasks:
+        async with together() as tasks:
             tasks.create_task(server.serve(sockets=[listener]))
             try:
                 async with asyncio.timeout(STARTED_S):
@@ -67,6 +69,7 @@ def _listener(config: ServerConfig) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.take_s * 1000))
         listener.bind((config.host, config.port))
         listener.listen(_WAITING)
     except OSError as error:
@@ -81,6 +84,7 @@ def _listener(config: ServerConfig) -> socket.socket:
 def _settings(app: FastAPI, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=impatient(config.take_s),
         log_config=None,
         access_log=False,
         lifespan="off",

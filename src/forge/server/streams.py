@@ -6,17 +6,23 @@ repeated, whoever cut it. After `run.finished` the stream ends. A reader that do
 dropped and may come back the same way; the run never waits for one.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
 from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import Header, Query
-from fastapi.sse import ServerSentEvent
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from forge.errors import InputRefused, SlowReader
+from forge.errors import ForgeError, InputRefused, SlowReader
 from forge.ids import RunId
-from forge.runs.service import RunService
-from forge.server.measures import Measures
+from forge.server.state import State
+from forge.tasks import together
+
+LOG = logging.getLogger(__name__)
+
+KEEPALIVE = b": still here\n\n"
 
 RETRY_MS = 500
 """How soon a browser should come back; a restart of the server takes about this long."""
@@ -41,17 +47,89 @@ def place(
     return int(last_event_id)
 
 
-async def events(
-    runs: RunService, run_id: RunId, after: int, measures: Measures
-) -> AsyncIterator[ServerSentEvent]:
-    """The run's records after `after`, then what follows, as events."""
-    yield ServerSentEvent(comment=f"run {run_id} after {after}", retry=RETRY_MS)
-    measures.streams.inc()
-    try:
-        async with aclosing(runs.follow(run_id, after=after)) as records:
-            async for record in records:
-                yield ServerSentEvent(raw_data=record.model_dump_json(), id=str(record.seq))
-    except SlowReader:
-        measures.dropped.inc()
-    finally:
-        measures.streams.dec()
+class EventStream(Response):
+    """The answer that streams a run's records after `after`, then what follows.
+
+    It is ASGI by hand: one task reads and sends, so that a reader who leaves ends the reading at
+    once, wherever it is. A record is put into its bytes once, for all who follow the run.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        state: State,
+        run_id: RunId,
+        after: int,
+        first: bytes = b"",
+        status_code: int = 200,  # read by FastAPI for the description of the API
+    ) -> None:
+        super().__init__(
+            status_code=status_code,
+            media_type=self.media_type,
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+        del self.headers["content-length"]
+        self._runs, self._measures = state.runs, state.measures
+        self._keepalive_s = state.config.keepalive_s
+        self._run_id, self._after = run_id, after
+        self._first = first + b": run %s after %d\nretry: %d\n\n" % (
+            run_id.encode(),
+            after,
+            RETRY_MS,
+        )
+        self._quiet = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, until the run is over or the reader has left."""
+        del scope
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        self._measures.streams.inc()
+        try:
+            async with together() as tasks:
+                leaving = tasks.create_task(_left(receive))
+                beating = tasks.create_task(self._keep_alive(send))
+                feeding = tasks.create_task(self._feed(send))
+                await asyncio.wait({leaving, feeding}, return_when=asyncio.FIRST_COMPLETED)
+                over = feeding.done()
+                for task in (leaving, beating, feeding):
+                    task.cancel()
+            if over:
+                await send(_body(b"", more=False))
+        finally:
+            self._measures.streams.dec()
+
+    async def _feed(self, send: Send) -> None:
+        await send(_body(self._first))
+        try:
+            following = self._runs.follow(self._run_id, after=self._after, outside=True)
+            async with aclosing(following) as records:
+                async for record in records:
+                    await send(_body(record.event_bytes))
+                    self._quiet = False
+        except SlowReader:
+            self._measures.dropped.inc()
+        except ForgeError as error:
+            LOG.warning("a stream of the run %s ended: %s", self._run_id, error.message)
+
+    async def _keep_alive(self, send: Send) -> None:
+        """Say something where nothing happens, or proxies would cut the connection."""
+        while True:
+            self._quiet = True
+            await asyncio.sleep(self._keepalive_s)
+            if self._quiet:
+                await send(_body(KEEPALIVE))
+
+
+def event(name: str, data: str) -> bytes:
+    """An event that is not of the ledger, and so has no id."""
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
+def _body(piece: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": piece, "more_body": more}
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

@@ -184,3 +184,28 @@ async def test_whatever_the_disconnects_nothing_is_lost_or_repeated(
         last = 2 + sum(count for count, _ in bursts)
         for follower in followers:
             assert follower.result() == list(range(after + 1, last + 1))
+
+
+async def test_who_follows_from_outside_is_let_go_at_the_end_and_others_are_not(tmp_path: Path):
+    """A server that stops ends its streams at once; they come back to the next one. Whoever notes
+    what runs come to goes on until the runs themselves are handed over.
+    """
+    async with begun(tmp_path) as run:
+
+        async def outside() -> int:
+            async with aclosing(run.publisher.follow(run.id, outside=True)) as records:
+                with pytest.raises(SlowReader) as gone:
+                    async for _ in records:
+                        pass
+            return gone.value.after
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            one, own = group.create_task(outside()), group.create_task(run.read())
+            await run.followed()
+            while len(run.publisher._lines[run.id]) < 2:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0)
+            run.publisher.let_go()
+            assert await one == 1
+            assert await outside() == 1
+            await run.say(END)
+            assert await own == [1, 2]

@@ -17,6 +17,7 @@ from forge.runs.conversations.files import Files, NewFile
 from forge.runs.conversations.media import HEAD, media_type
 from forge.runs.conversations.store import Conversations
 from forge.runs.service import RunService
+from forge.tasks import together
 from forge.tools.closing import closing
 
 LOG = logging.getLogger(__name__)
@@ -35,10 +36,18 @@ class Clerk:
     ) -> None:
         self._runs, self._blobs, self._tasks = runs, blobs, tasks
         self._conversations, self._files = conversations, files
+        self._watching: set[asyncio.Task[None]] = set()
 
     def watch(self, run_id: RunId, user_id: UserId, conversation_id: ConversationId) -> None:
         """Note what this run comes to, as it does."""
-        self._tasks.create_task(self._note(run_id, user_id, conversation_id))
+        task = self._tasks.create_task(self._note(run_id, user_id, conversation_id))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    def leave(self) -> None:
+        """Watch no more; what goes on is noted by whoever comes next."""
+        for task in self._watching:
+            task.cancel()
 
     async def catch_up(self) -> None:
         """Watch every run whose answer was not noted yet."""
@@ -94,24 +103,10 @@ async def open_clerk(
     runs: RunService, conversations: Conversations, files: Files, blobs: Blobs
 ) -> AsyncIterator[Clerk]:
     """A clerk until the block is left; what goes on then is noted by the next one."""
-    stop = asyncio.Event()
-
-    async def until_left() -> None:
-        await stop.wait()
-        raise _Left
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_left())
-            clerk = Clerk(runs, conversations, files, blobs, tasks)
+    async with together() as tasks:
+        clerk = Clerk(runs, conversations, files, blobs, tasks)
+        try:
             await clerk.catch_up()
-            try:
-                yield clerk
-            finally:
-                stop.set()
-    except* _Left:
-        LOG.debug("the clerk has left")
-
-
-class _Left(Exception):
-    """The block was left: the tasks that go on are cancelled."""
+            yield clerk
+        finally:
+            clerk.leave()

@@ -1,13 +1,12 @@
 """Ask the same again: another answer beside the first, on another model if wanted; and compare."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from forge.accounts.principal import Principal
 from forge.errors import Conflict, ConversationNotFound
@@ -20,6 +19,7 @@ from forge.server.auth import may
 from forge.server.beginning import Accepted, before, begun, told
 from forge.server.idempotency import Once
 from forge.server.state import State, state_of
+from forge.server.streams import EventStream
 
 router = APIRouter(prefix="/api", tags=["again"], route_class=Once)
 
@@ -118,27 +118,25 @@ async def _wish(state: State, who: Principal, first: RunStarted, wanted: Again) 
     return wish_again(first, model=wanted.model or preferred.model or "", caps=wanted.caps)
 
 
-@router.post("/runs/{run_id}/rerun", response_class=EventSourceResponse)
+@router.post("/runs/{run_id}/rerun", response_class=EventStream)
 async def rerun(
     accepted: Annotated[Accepted, Depends(_of_run)], state: Annotated[State, state_of]
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """Ask what this run was asked once more, as another answer to the same message. The machine is
     the conversation's as it is now. The stream is that of a chat.
     """
-    async for event in told(accepted, state):
-        yield event
+    return told(accepted, state)
 
 
 @router.post(
     "/conversations/{conversation_id}/messages/{message_id}/regenerate",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
 )
 async def regenerate(
     accepted: Annotated[Accepted, Depends(_of_message)], state: Annotated[State, state_of]
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """Answer this message of a person's once more, beside the answers that it has."""
-    async for event in told(accepted, state):
-        yield event
+    return told(accepted, state)
 
 
 @router.get("/runs/{run_id}/diff/{other_id}")

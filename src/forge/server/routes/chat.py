@@ -1,11 +1,10 @@
 """Ask: one request starts a run and answers with what happens in it, as it happens."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from forge.accounts.principal import Principal
 from forge.agent.router import Wanted
@@ -17,6 +16,7 @@ from forge.server.auth import may
 from forge.server.beginning import Accepted, before, begun, told
 from forge.server.idempotency import Once
 from forge.server.state import State, state_of
+from forge.server.streams import EventStream
 
 router = APIRouter(prefix="/api", tags=["chat"], route_class=Once)
 
@@ -74,17 +74,16 @@ async def _accepted(
     return await begun(request, state, who, wish, (conversation.id, asked.id))
 
 
-@router.post("/chat", response_class=EventSourceResponse)
+@router.post("/chat", response_class=EventStream)
 async def ask(
     accepted: Annotated[Accepted, Depends(_accepted)], state: Annotated[State, state_of]
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """Start a run and follow it. Leaving does not end it: follow it again at its own address.
 
     The first event, `accepted`, says where; the others are the run's ledger, each with its number
     as `id`.
     """
-    async for event in told(accepted, state):
-        yield event
+    return told(accepted, state)
 
 
 async def _conversation(state: State, who: Principal, wanted: Ask) -> Conversation:

@@ -1,12 +1,11 @@
 """Runs: which there were, what happened in one, and what may still be told to it."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from starlette.responses import Response
 
 from forge.accounts.principal import Principal
 from forge.events import Caps, Totals
@@ -16,7 +15,7 @@ from forge.ledger.read import RunSummary
 from forge.server.auth import may
 from forge.server.idempotency import Once
 from forge.server.state import State, state_of
-from forge.server.streams import events, place
+from forge.server.streams import EventStream, place
 
 router = APIRouter(prefix="/api/runs", tags=["runs"], route_class=Once)
 
@@ -133,15 +132,14 @@ async def run_steps(
     return Steps(items=_VIEW.dump_python(view, mode="json")["steps"])
 
 
-@router.get("/{run_id}/events", response_class=EventSourceResponse)
+@router.get("/{run_id}/events", response_class=EventStream)
 async def follow_run(
     own: Own,
     after: Annotated[int, Depends(place)],
     state: Annotated[State, state_of],
-) -> AsyncIterator[ServerSentEvent]:
+) -> Response:
     """A run's events from any place on, then live, to its end."""
-    async for event in events(state.runs, own.id, after, state.measures):
-        yield event
+    return EventStream(state, own.id, after)
 
 
 @router.post("/{run_id}/stop", status_code=202)

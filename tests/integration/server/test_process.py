@@ -1,0 +1,281 @@
+"""`forge serve` as people start it: whole processes, real signals, real ports, a second start.
+
+The machines are `forge.testing`'s, brought in by an entry point as another package would bring its
+own.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+PLUGIN = """
+from contextlib import asynccontextmanager
+from forge.testing.sandbox import LocalProvider
+
+@asynccontextmanager
+async def local(home, images, notify):
+    provider = LocalProvider()
+    try:
+        yield provider
+    finally:
+        await provider.close()
+        (home / "machines-stopped").touch()
+"""
+LONG_S = 90
+"""Far more than anything here takes; reaching it means that something hangs."""
+
+ENDLESS = """```python
+import os, time
+open({pid!r}, 'w').write(str(os.getpid()))
+n = 0
+while not os.path.exists({over!r}):
+    print('line', n, flush=True)
+    n += 1
+    time.sleep(0.02)
+print('the end', flush=True)
+```"""
+
+
+class Home:
+    """A home folder, the environment of the servers that are started in it, and their port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "home"
+        plugin = folder / "plugin"
+        facts = plugin / "forge_local-1.0.dist-info"
+        facts.mkdir(parents=True)
+        (plugin / "forge_local.py").write_text(PLUGIN)
+        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: forge-local\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text("[forge.sandboxes]\nlocal = forge_local:local\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.environment = {
+            "PATH": os.environ["PATH"],  # noqa: TID251 - the tests' own
+            "HOME": str(folder),
+            "FORGE_HOME": str(self.home),
+            "FORGE_SANDBOX": "local",
+            "FORGE_PORT": str(self.port),
+            "PYTHONPATH": str(plugin),
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        with (self.folder / "stderr").open("a") as stderr:
+            return subprocess.Popen(
+                [sys.executable, "-m", "forge", "serve"],
+                cwd=self.folder,
+                env=self.environment | environment,
+                text=True,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=LONG_S)
+
+    @contextmanager
+    def serving(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        """A server that is ready; killed where the test leaves it running."""
+        process = self.start(**environment)
+        try:
+            until = time.monotonic() + LONG_S
+            while not self.ready():
+                assert process.poll() is None, self.said
+                assert time.monotonic() < until, self.said
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def ready(self) -> bool:
+        try:
+            with self.client() as client:
+                return client.get("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> float:
+    """Signal it, and how long it took to end, in seconds."""
+    begun = time.monotonic()
+    process.send_signal(number)
+    process.wait(LONG_S)
+    return time.monotonic() - begun
+
+
+def events(response: httpx2.Response) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The ids and data of a stream."""
+    number, data = "", ""
+    for line in response.iter_lines():
+        field, _, value = line.partition(": ")
+        if field == "id":
+            number = value
+        elif field == "data":
+            data = value
+        elif not line and data:
+            yield number, json.loads(data)
+            number, data = "", ""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid: int) -> bool:
+    """Whether it ends soon: who was killed is reaped a moment later."""
+    until = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
+def follow(client: httpx2.Client, way: str, after: int = 0, most: int = 10**9, **body: Any) -> Any:
+    """The records of a stream until it ends or `most` came, and whether it ended in order."""
+    headers = {"Last-Event-ID": str(after)} if after else {}
+    method = "POST" if body else "GET"
+    found: list[dict[str, Any]] = []
+    with client.stream(method, way, headers=headers, json=body or None) as response:
+        assert response.status_code == 200, response.read()
+        for number, data in events(response):
+            if number:
+                assert int(number) == data["seq"]
+                found.append(data)
+            if len(found) == most:
+                break
+    return found
+
+
+def test_a_server_that_is_told_to_stop_hands_its_runs_over(home: Home):
+    """SIGTERM: streams end in order, machines are gone, the exit code is SIGTERM's, all within
+    seconds. The next start goes on with the run, and a reader that comes back with its last id has
+    every record once.
+    """
+    pid_file, over = home.folder / "pid", home.folder / "over"
+    prompt = ENDLESS.format(pid=str(pid_file), over=str(over))
+    with home.serving() as process, home.client() as client:
+        first = follow(client, "/api/chat", most=20, message=prompt)
+        run_id, last = first[0]["run_id"], first[-1]["seq"]
+        pid = int(pid_file.read_text())
+        with client.stream("GET", f"/api/runs/{run_id}/events") as response:
+            reader = events(response)
+            seen = [next(reader)[1]["seq"] for _ in range(last)]
+            took = ended(process)
+            seen += [data["seq"] for _, data in reader]
+        assert process.returncode == 143, home.said
+        assert took < 15
+        assert seen == list(range(1, len(seen) + 1))
+    assert gone(pid)
+    assert (home.home / "machines-stopped").exists()
+    assert "Traceback" not in home.said
+    over.touch()
+    with home.serving(), home.client() as client:
+        rest = follow(client, f"/api/runs/{run_id}/events", after=seen[-1])
+        numbers = [*seen, *(each["seq"] for each in rest)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert "run.resumed" in {each["event"]["type"] for each in rest}
+        assert (rest[-1]["event"]["type"], rest[-1]["event"]["status"]) == ("run.finished", "done")
+        whole = follow(client, f"/api/runs/{run_id}/events")
+        assert [each["seq"] for each in whole] == numbers
+        assert whole[: len(first)] == first
+
+
+def test_a_killed_server_loses_nothing_that_a_reader_saw(home: Home):
+    """`kill -9` under load: the next start resumes every run, and no record is lost or repeated."""
+    over = home.folder / "over"
+    prompt = ENDLESS.format(pid=str(home.folder / "pid"), over=str(over))
+    with home.serving() as process, home.client() as client:
+        seen = [follow(client, "/api/chat", most=15, message=prompt) for _ in range(3)]
+        assert ended(process, signal.SIGKILL) < LONG_S
+    over.touch()
+    with home.serving(), home.client() as client:
+        for first in seen:
+            path = f"/api/runs/{first[0]['run_id']}/events"
+            whole = first + follow(client, path, after=first[-1]["seq"])
+            assert [each["seq"] for each in whole] == list(range(1, len(whole) + 1))
+            assert whole[-1]["event"]["type"] == "run.finished"
+            assert follow(client, path) == whole
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_idle_server_ends_at_once(home: Home, number: signal.Signals, code: int):
+    """The exit code says which signal; a connection that is open and idle holds nothing up."""
+    with home.serving() as process, home.client() as client:
+        client.get("/healthz")
+        assert ended(process, number) < 10
+        assert process.returncode == code
+
+
+def test_a_port_in_use_is_named_with_what_to_set(home: Home):
+    """Exit 3, for this computer; no traceback."""
+    with home.serving():
+        second = home.start(FORGE_HOME=str(home.folder / "other"))
+        second.wait(LONG_S)
+    assert second.returncode == 3
+    assert "FORGE_PORT" in home.said
+    assert "Traceback" not in home.said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FORGE_PORT", "99999"),
+        ("FORGE_LOG", "loud"),
+        ("FORGE_SIGN_UP", "maybe"),
+        ("FORGE_PUBLIC_URL", "forge.example"),
+        ("FORGE_SECRET_KEY", "c2hvcnQ="),
+        ("FORGE_DATABASE_URL", "mysql://x/y"),
+        ("FORGE_PROT", "3000"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_at_the_start(home: Home, name: str, value: str):
+    """Before anything is opened to anybody: exit 2, the variable, what to do, and no traceback."""
+    process = home.start(**{name: value})
+    process.wait(LONG_S)
+    assert process.returncode == 2, home.said
+    assert name in home.said
+    assert "What to do: " in home.said
+    assert "Traceback" not in home.said
+
+
+def test_never_a_login_for_the_whole_network_is_refused(home: Home):
+    """The one pair of settings that would open everything to everybody."""
+    process = home.start(FORGE_HOST="0.0.0.0", FORGE_LOGIN="never")
+    process.wait(LONG_S)
+    assert process.returncode == 2
+    assert "FORGE_LOGIN" in home.said
+
+
+def test_what_a_server_says_on_stderr_is_its_log(home: Home):
+    """JSON where no person looks on; a line for each request, with its id."""
+    with home.serving() as process, home.client() as client:
+        answer = client.get("/api/me")
+        ended(process)
+    lines = [json.loads(line) for line in home.said.splitlines() if line.startswith("{")]
+    (line,) = [each for each in lines if each["event"].startswith("GET /api/me ")]
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert (line["logger"], line["level"]) == ("forge.access", "info")
