@@ -4,8 +4,10 @@ Each change and what the audit says of it are one transaction. Whoever is refuse
 told whether the address or the password was wrong, and waits as long for either.
 """
 
+import logging
 from typing import NamedTuple
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forge.accounts.audit import Audit, Origin
@@ -20,6 +22,8 @@ from forge.accounts.users import Identity, NewUserRow, User, Users, email_of, na
 from forge.clock import Clock
 from forge.errors import LoginRefused, NotAllowed
 from forge.store.database import Database
+
+LOG = logging.getLogger(__name__)
 
 SignUp = str
 """`open`, `invite` or `closed`."""
@@ -148,8 +152,8 @@ class Accounts:
             Conflict: the address has an account already.
             InputRefused: the provider's name or address cannot be used.
         """
+        user = await self._joined(who, claims, origin)
         async with self._database.writing() as connection:
-            user = await self._recognised(connection, who, claims, origin)
             await self._audit.note(connection, "logged_in", origin, user.id, issuer=who.issuer)
             return await self._sessions.begin(connection, user.id, origin)
 
@@ -162,9 +166,20 @@ class Accounts:
         async with self._database.reading() as connection:
             user = await self._users.by_identity(connection, who)
         if user is None or user.disabled:
-            async with self._database.writing() as connection:
-                user = await self._recognised(connection, who, claims, origin)
+            user = await self._joined(who, claims, origin)
         return Principal(user.id, user.role, "token", EVERYTHING)
+
+    async def _joined(self, who: Identity, claims: Claims, origin: Origin) -> User:
+        """Somebody's account, made where it is not there yet, whoever else makes it at this moment:
+        a page's first requests come all at once.
+        """
+        try:
+            async with self._database.writing() as connection:
+                return await self._recognised(connection, who, claims, origin)
+        except IntegrityError:
+            LOG.debug("another request has made the account")
+        async with self._database.writing() as connection:
+            return await self._recognised(connection, who, claims, origin)
 
     async def _recognised(
         self, connection: AsyncConnection, who: Identity, claims: Claims, origin: Origin

@@ -1,5 +1,6 @@
 """Accounts: who is let in, who is recognised, and what an attacker is told."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -256,6 +257,18 @@ async def test_another_providers_login_is_never_bound_to_an_account_by_its_addre
     )
     again = await house.accounts().recognise(who, Claims("Eve", None, False), HERE)
     assert again.user_id == eve.user_id
+
+
+async def test_many_first_requests_of_one_person_make_one_account(house: House):
+    """A page asks for several things at once, with a token that is new here."""
+    who, claims = Identity("https://login.example", "42"), Claims("Eve", None, may_join=True)
+    accounts = house.accounts()
+    async with asyncio.TaskGroup() as tasks:
+        found = [tasks.create_task(accounts.recognise(who, claims, HERE)) for _ in range(8)]
+        found_by_login = tasks.create_task(accounts.log_in_as(who, claims, HERE))
+    ids = {each.result().user_id for each in found}
+    ids.add((await house.who(found_by_login.result())).user_id)
+    assert len(ids) == 1
 
 
 async def test_the_user_of_this_computer_is_one_and_the_same(house: House):
