@@ -89,6 +89,7 @@ async def test_an_honest_provider_lets_somebody_in(login: OidcLogin, provider: O
         {"nonce": "of another login"},
         {"nonce": None},
         {"aud": "another client"},
+        {"aud": "another client", "azp": CLIENT_ID},
         {"aud": None},
         {"aud": []},
         {"aud": [CLIENT_ID, "another client"]},
