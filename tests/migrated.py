@@ -25,6 +25,7 @@ def content() -> bytes:
 def put(path: Path) -> Path:
     """Put a copy where no database is yet; returns the path."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o600)
         path.write_bytes(content())
     return path
