@@ -22,6 +22,9 @@ from forge.tools.closing import closing
 
 LOG = logging.getLogger(__name__)
 
+NOTED_S = 2.0
+"""How long a list waits for what was just made: noting it takes milliseconds."""
+
 
 class Clerk:
     """Follows runs and writes down what they came to."""
@@ -36,13 +39,21 @@ class Clerk:
     ) -> None:
         self._runs, self._blobs, self._tasks = runs, blobs, tasks
         self._conversations, self._files = conversations, files
-        self._watching: set[asyncio.Task[None]] = set()
+        self._watching: dict[asyncio.Task[None], tuple[RunId, ConversationId]] = {}
 
     def watch(self, run_id: RunId, user_id: UserId, conversation_id: ConversationId) -> None:
         """Note what this run comes to, as it does."""
         task = self._tasks.create_task(self._note(run_id, user_id, conversation_id))
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        self._watching[task] = (run_id, conversation_id)
+        task.add_done_callback(self._watching.pop)
+
+    async def noted(self, conversation_id: ConversationId) -> None:
+        """Wait until what the runs of a conversation that are over came to is noted: whoever saw
+        a run's end finds what it made. Not for long, and not for runs that go on.
+        """
+        for task, (run_id, where) in tuple(self._watching.items()):
+            if where == conversation_id and (await self._runs.find(run_id)).status != "running":
+                await asyncio.wait({task}, timeout=NOTED_S)
 
     def leave(self) -> None:
         """Watch no more; what goes on is noted by whoever comes next."""

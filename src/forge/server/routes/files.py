@@ -94,6 +94,8 @@ async def list_files(
     conversation_id: ConversationId | None = None,
 ) -> FilePage:
     """What one gave and what one's runs made."""
+    if conversation_id is not None:
+        await state.hosted.clerk.noted(conversation_id)
     page, after = await state.files.list(
         who.user_id, limit=limit, cursor=cursor, conversation_id=conversation_id
     )
