@@ -13,6 +13,9 @@ from forge.sandbox.code import CodeResult
 from forge.sandbox.commands import Command, ExecResult
 from forge.sandbox.output import Display, Output
 
+LONG_S = 120.0
+"""For what takes a second where a host is not busy; reaching it means that something hangs."""
+
 
 class Heard:
     """A sink that keeps what it hears."""
@@ -34,7 +37,7 @@ class Heard:
 
 
 async def shell(
-    sandbox: Sandbox, script: str, *, deadline_s: float = 20, root: bool = False
+    sandbox: Sandbox, script: str, *, deadline_s: float = LONG_S, root: bool = False
 ) -> tuple[ExecResult, str]:
     """Run a shell script; how it ended and what it printed."""
     heard = Heard()
@@ -43,7 +46,7 @@ async def shell(
 
 
 async def python(
-    sandbox: Sandbox, code: str, *, deadline_s: float = 20
+    sandbox: Sandbox, code: str, *, deadline_s: float = LONG_S
 ) -> tuple[CodeResult, Heard]:
     """Run code in the default context."""
     heard = Heard()

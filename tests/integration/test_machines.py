@@ -216,18 +216,17 @@ def _children() -> set[str]:
 
 
 async def test_a_changed_template_is_noticed_and_made_anew(
-    tmp_path: Path, base_image: Image, qemu_provider: MachineProvider
+    tmp_path: Path, base_image: Image, verdict: bytes
 ) -> None:
     """A device state that was written to is never loaded; the person is told and gets a machine."""
     told: list[str] = []
     limits = Limits(memory_mib=384, disk_mib=128)
-    (tmp_path / "probe.json").write_bytes(
-        (Path.home() / ".local/share/forge/probe.json").read_bytes()
-    )
+    (tmp_path / "probe.json").write_bytes(verdict)
     async with open_provider(tmp_path, lambda _: base_image, told.append) as provider:
         await (await provider.create(SandboxSpec(limits=limits))).stop()
         (state,) = tmp_path.glob("templates/*/state")
-        state.write_bytes(state.read_bytes()[:-1] + b"\0")
+        saved = state.read_bytes()
+        state.write_bytes(saved[:-1] + bytes([saved[-1] ^ 1]))
         told.clear()
         machine = await provider.create(SandboxSpec(limits=limits))
         _, heard = await python(machine, "print(6 * 7)")
@@ -238,14 +237,15 @@ async def test_a_changed_template_is_noticed_and_made_anew(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small filesystem takes root")
-async def test_a_host_without_space_says_so(tmp_path: Path, base_image: Image) -> None:
+async def test_a_host_without_space_says_so(
+    tmp_path: Path, base_image: Image, verdict: bytes
+) -> None:
     """On a disk of 20 MiB no machine is made; the error says how much is free and needed."""
     (tmp_path / "small").mkdir()
     mount = ("mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(tmp_path / "small"))
     assert await (await asyncio.create_subprocess_exec(*mount)).wait() == 0
     try:
-        probe = (Path.home() / ".local/share/forge/probe.json").read_bytes()
-        (tmp_path / "small/probe.json").write_bytes(probe)
+        (tmp_path / "small/probe.json").write_bytes(verdict)
         async with open_provider(tmp_path / "small", lambda _: base_image, print) as provider:
             with pytest.raises((NoSpace, TemplateError), match="MiB are free"):
                 await provider.create(SandboxSpec())
