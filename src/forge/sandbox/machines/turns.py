@@ -59,3 +59,4 @@ class Turns:
                 await asyncio.sleep(min(due) - clock())
             else:
                 await self._act(bool(life_s) and due[-1] <= clock())
+                await asyncio.sleep(0)  # an act may wait for nothing, and its end must be heard
