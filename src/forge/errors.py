@@ -30,6 +30,8 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── NoSpace
     │   ├── WorkerUnreachable
     │   ├── WorkerForeign
+    │   ├── ServerUnreachable
+    │   ├── ServerForeign
     │   ├── StorageUnreachable
     │   ├── StorageRefused
     │   ├── DatabaseUnreachable

@@ -92,10 +92,13 @@ class VolumeFact(Event):
 
 
 class MachineFact(Event):
-    """What machine a run was asked to be done in, besides its template: limits by name."""
+    """What machine a run was asked to be done in, besides its template: limits by name. `own`: one
+    that ends with the run, though it belongs to a conversation.
+    """
 
     limits: dict[str, int] = Field(default_factory=dict)
     volumes: tuple[VolumeFact, ...] = ()
+    own: bool = False
 
 
 class RunStarted(Event):

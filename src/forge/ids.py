@@ -18,6 +18,7 @@ MessageId = NewType("MessageId", str)
 FileId = NewType("FileId", str)
 
 _SANDBOX_ID = re.compile(r"sbx_[0-9a-hjkmnp-tv-z]{26}")
+_ID = r"_[0-9a-hjkmnp-tv-z]{26}"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -64,3 +65,8 @@ def new_id(prefix: str, now: datetime) -> str:
 def is_sandbox_id(text: str) -> bool:
     """Whether a text has the form of a sandbox id, and so is safe as a file's name."""
     return _SANDBOX_ID.fullmatch(text) is not None
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Whether a text has the form of an id with this prefix, and so is safe as a file's name."""
+    return re.fullmatch(re.escape(prefix) + _ID, text) is not None

@@ -1,4 +1,4 @@
-"""The knobs that only the server has; part of the page in `settings`, which reads them all."""
+"""The knobs of the server and of who asks one; part of the page in `settings`, which reads all."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -144,6 +144,20 @@ class ServerSettings(BaseSettings):
     def logins_elsewhere(self) -> bool:
         """Whether people are recognised by another provider."""
         return bool(self.oidc_issuer or self.supabase_url)
+
+    server: Address | Literal[""] = setting(
+        "FORGE_SERVER",
+        "The server that `forge run`, `forge chat` and `forge runs` ask, as "
+        "`https://forge.example`.",
+        "Empty: the one that serves `FORGE_HOME` now, or none: they do it themselves.",
+        default="",
+    )
+    api_key: SecretStr = setting(
+        "FORGE_API_KEY",
+        "The key that `FORGE_SERVER` is asked with; never shown.",
+        "Empty: none, as a server that asks for no login needs none.",
+        default=SecretStr(""),
+    )
 
     @field_validator("supabase_jwt_secret")
     @classmethod

@@ -336,6 +336,7 @@ def environment_of_children() -> dict[str, str]:
         "OPENAI_API_KEY",
         "FORGE_DATABASE_URL",
         "FORGE_BLOBS_URL",
+        "FORGE_API_KEY",
         "FORGE_SECRET_KEY",
         "FORGE_OIDC_CLIENT_SECRET",
         "FORGE_SUPABASE_JWT_SECRET",

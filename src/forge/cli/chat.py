@@ -1,46 +1,64 @@
-"""`forge chat`: a prompt, a run, the next prompt. Each message is a run of its own, and it says so.
+"""`forge chat`: one conversation, message by message, in a machine that is kept between them.
 
-While the person types nothing else goes on in this process: no machine lives between messages. So
-the prompt may block, and Ctrl-C there is Python's own; during a run the signals are `stopping`'s.
+The machine is looked after while the person types, so the prompt is read in a thread of its own
+(see `keyboard`).
 """
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forge.cli.exits import Exit
+from forge.cli.harmless import one_line
+from forge.cli.keyboard import Terminated, die_of, typed
+from forge.cli.link import Link, linked
 from forge.cli.live import LiveView
 from forge.cli.render import Screen
-from forge.cli.run import introduce, watch
-from forge.cli.stopping import stopping
-from forge.cli.uploads import upload
-from forge.errors import ForgeError, LedgerError
-from forge.runs.wish import RunWish, Upload
-from forge.sandbox.base import SandboxSpec
-from forge.settings import Settings, choose_model
-from forge.wiring import Forge, open_forge
+from forge.cli.stopping import Stopping, stopping
+from forge.cli.uploads import give, upload
+from forge.cli.watch import watch
+from forge.errors import ForgeError, InputRefused, LedgerError
+from forge.events import RunStarted
+from forge.runs.wish import Upload
+from forge.settings import Settings
 
 WELCOME = """\
-Each message is a run of its own in a fresh machine: nothing is remembered from one to the next, \
-but your files go with every message.
+This is one conversation: what was said, and its machine with all that is in it, stay from message \
+to message.
 /help lists the commands; Ctrl-C stops a run, Ctrl-D leaves."""
 
 HELP = """\
-/file PATH   give a file to every message from now on
-/file        list the files that are given
-/drop        give no files any more
+/file PATH   give a file to the next message; it stays in the machine
+/file        list the files that go with the next message
+/drop        give none of them
+/new         begin a new conversation, in a fresh machine
+/history     show what was said
 /help        this list
 /quit        leave (or Ctrl-D)
 Open a block with ``` and it goes on until the line that closes it; a line that ends with \\ goes
 on with the next one. Offline, `demo plot` and `demo table` show what a machine can do."""
+
+ELSEWHERE = ("/new", "/history")
+"""Commands that need the server: `Talk.message` returns them as they are."""
 
 _FENCE = "```"
 
 
 class Left(Exception):
     """The person left the chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked on the command line. `goes_on`: with `conversation`, or the latest."""
+
+    model: str = ""
+    template: str = ""
+    goes_on: bool = False
+    conversation: str = ""
 
 
 class Talk:
@@ -66,6 +84,8 @@ class Talk:
             except EOFError:
                 self._screen.line()
                 raise Left from None
+            if text in ELSEWHERE:
+                return text
             if text.startswith("/") and "\n" not in text:
                 self._command(text)
             elif text:
@@ -79,10 +99,10 @@ class Talk:
             case "/file" if rest.strip():
                 self._give(Path(rest.strip()).expanduser())
             case "/file":
-                self._screen.line("\n".join(self.files) or "No files are given.")
+                self._screen.line("\n".join(self.files) or "No files go with the next message.")
             case "/drop":
                 self.files.clear()
-                self._screen.line("No files are given any more.")
+                self._screen.line("No files go with the next message.")
             case "/help":
                 self._screen.line(HELP)
             case _:
@@ -95,7 +115,7 @@ class Talk:
             self._screen.error(error)
         else:
             self.files[given.name] = given
-            self._screen.line(f"{given.name} goes with every message from now on.")
+            self._screen.line(f"{given.name} goes with the next message.")
 
 
 def read_message(ask: Callable[[str], str]) -> str:
@@ -122,56 +142,125 @@ def _open_fence(lines: list[str]) -> bool:
     return sum(line.lstrip().startswith(_FENCE) for line in lines) % 2 == 1
 
 
-async def chat(settings: Settings, model: str, template: str, screen: Screen) -> Exit:
+async def chat(settings: Settings, order: Order, screen: Screen) -> Exit:
     """Talk until the person leaves; returns what the command ends with."""
-    choice = choose_model(settings, model)
-    introduce(choice, screen)
+    idle = False
     with stopping(screen.notice) as stop:
         try:
-            async with open_forge(settings, screen.notice, choice) as forge:
-                await forge.machines.prepare(screen.building)
-                spec = await forge.machines.spec(template)
+            async with linked(settings, screen, order.model) as link:
+                talking = await _begun(link, order, screen)
                 screen.notice(WELCOME)
                 if stop.asked is None:
-                    return await _talk(forge, spec, Talk(screen), screen)
+                    code, idle = await _talk(talking, Talk(screen))
+                    return code
         except asyncio.CancelledError:
             if stop.asked is None:
                 raise
+        finally:
+            if idle:
+                die_of(signal.SIGTERM)
         return stop.asked or Exit.DONE
 
 
-async def _talk(forge: Forge, spec: SandboxSpec, talk: Talk, screen: Screen) -> Exit:
+@dataclass(slots=True)
+class _Talking:
+    """A conversation that goes on; `id` is empty until its first message."""
+
+    link: Link
+    template: str
+    screen: Screen
+    id: str = ""
+
+
+async def _begun(link: Link, order: Order, screen: Screen) -> _Talking:
+    """The conversation to go on with: a new one, or an earlier one.
+
+    Raises:
+        ConversationNotFound, InputRefused: there is no such conversation, or none at all.
+    """
+    talking = _Talking(link, order.template, screen)
+    if order.goes_on:
+        talking.id = order.conversation or await _latest(link)
+        await _history(talking)
+    return talking
+
+
+async def _latest(link: Link) -> str:
+    if not (found := await link.client.talks(1)):
+        raise InputRefused(
+            "There is no conversation to go on with.", hint="`forge chat` begins one."
+        )
+    return found[0].id
+
+
+async def _talk(talking: _Talking, talk: Talk) -> tuple[Exit, bool]:
+    """Prompt after prompt; returns the exit code, and whether SIGTERM came at a prompt."""
+    screen = talking.screen
     while True:
         try:
-            with _typing():
-                text = talk.message()
+            text = await typed(talk.message, screen)
         except Left:
-            return Exit.DONE
-        wish = RunWish(text, tuple(talk.files.values()), forge.settings.caps, spec)
-        with stopping(screen.notice) as stop:
-            try:
-                await watch(forge, wish, LiveView(screen), stop, None)
-            except LedgerError:
-                raise  # nothing can be kept any more, so nothing may be run
-            except ForgeError as error:
-                screen.error(error)
-        if stop.asked is Exit.TERMINATED:
-            return Exit.TERMINATED
+            return Exit.DONE, False
+        except Terminated:
+            return Exit.TERMINATED, True
+        if await _answered(talking, talk, text) is Exit.TERMINATED:
+            return Exit.TERMINATED, False
 
 
-@contextmanager
-def _typing() -> Iterator[None]:
-    """Let signals reach the prompt: the loop's own handling would wait for the next line. Nothing
-    is under way here, so SIGTERM simply ends the process.
+async def _answered(talking: _Talking, talk: Talk, text: str) -> Exit | None:
+    """See to what was typed; returns what a signal meanwhile asked for. What goes wrong is said.
+
+    Raises:
+        LedgerError: nothing can be kept any more, so nothing may be run.
     """
-    import readline  # noqa: F401  (being there is what gives the prompt its line editing)
+    with stopping(talking.screen.notice) as stop:
+        try:
+            await _answer(talking, talk, text, stop)
+        except LedgerError:
+            raise
+        except asyncio.CancelledError:
+            if stop.asked is None:
+                raise
+        except ForgeError as error:
+            talking.screen.error(error)
+    return stop.asked
 
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, signal.SIG_DFL),
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+async def _answer(talking: _Talking, talk: Talk, text: str, stop: Stopping) -> None:
+    client = talking.link.client
+    match text:
+        case "/new":
+            if talking.id:
+                await client.end_machine(talking.id)
+            talking.id = ""
+            talking.screen.line("A new conversation begins, in a fresh machine.")
+        case "/history":
+            await _history(talking)
+        case _:
+            wanted: dict[str, Any] = {
+                "message": text,
+                "files": [await give(client, each) for each in talk.files.values()],
+            }
+            if talking.id:
+                wanted["conversation_id"] = talking.id
+            body = talking.link.body(wanted, talking.template)
+            view = LiveView(talking.screen, begun=lambda asked: _begins(talking, talk, asked))
+            await watch(talking.link, body, view, stop, None)
+
+
+def _begins(talking: _Talking, talk: Talk, started: RunStarted) -> None:
+    """The message is in its conversation, and its files with it."""
+    talking.id = started.conversation_id or talking.id
+    talk.files.clear()
+
+
+async def _history(talking: _Talking) -> None:
+    """Print what was said."""
+    screen = talking.screen
+    if not talking.id:
+        screen.line("Nothing was said yet.")
+        return
+    found = await talking.link.client.talk(talking.id)
+    screen.line(f"{one_line(found.title)} ({found.id})", "bold")
+    for said in found.messages:
+        screen.line("» " + said.text.strip() if said.role == "user" else said.text.strip())

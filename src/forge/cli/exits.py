@@ -7,6 +7,7 @@
 from enum import IntEnum
 
 from forge.errors import (
+    AccessError,
     BudgetError,
     ForgeError,
     HostUnfit,
@@ -42,6 +43,7 @@ class Exit(IntEnum):
 
 _KINDS: tuple[tuple[type[ForgeError], Exit], ...] = (
     (InputRefused, Exit.INPUT),
+    (AccessError, Exit.INPUT),
     (HostUnfit, Exit.HOST),
     (ImageError, Exit.HOST),
     (TemplateNotReady, Exit.INPUT),

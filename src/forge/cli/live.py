@@ -14,8 +14,11 @@ from forge.cli.outfolder import Written
 from forge.cli.render import Gutter, Screen
 from forge.events import (
     AnyEvent,
+    ApprovalDecided,
+    ApprovalRequested,
     ArtifactSaved,
     FileUploaded,
+    MessageSteered,
     ModelFailed,
     ModelRequested,
     ModelResponded,
@@ -25,6 +28,7 @@ from forge.events import (
     Notice,
     Record,
     RunFinished,
+    RunResumed,
     RunRouted,
     RunStarted,
     SandboxCreated,
@@ -43,6 +47,8 @@ _OUTCOMES = {
     "timeout": ("stopped at its deadline", "red"),
     "crashed": ("crashed", "red"),
     "cancelled": ("cancelled", "yellow"),
+    "interrupted": ("interrupted", "yellow"),
+    "denied": ("denied", "yellow"),
 }
 _STATUSES = {
     "done": ("✓ Done", "bold green"),
@@ -54,9 +60,12 @@ _STATUSES = {
 
 
 class LiveView:
-    """Prints one run."""
+    """Prints one run. `begun` is told its first event."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(
+        self, screen: Screen, begun: Callable[[RunStarted], None] = lambda _: None
+    ) -> None:
+        self._begun = begun
         self.artifacts: dict[str, ArtifactSaved] = {}
         self.finished: RunFinished | None = None
         self._screen = screen
@@ -85,6 +94,7 @@ class LiveView:
     def _rest(self, event: AnyEvent, record: Record) -> None:
         match event:
             case RunStarted():
+                self._begun(event)
                 self._screen.notice(f"Run {record.run_id}")
                 self._asked = not event.model.startswith("offline:")
             case SandboxCreated():
@@ -104,6 +114,28 @@ class LiveView:
                 self._screen.important(one_line(event.text))
             case RunFinished():
                 self.finished = event
+            case _:
+                self._told(event, record)
+
+    def _told(self, event: AnyEvent, record: Record) -> None:
+        """What came to the run from outside."""
+        match event:
+            case RunResumed(why="interrupted"):
+                self._screen.notice("The run was interrupted and goes on.")
+            case RunResumed():
+                self._screen.notice("The run goes on under new caps.")
+            case ApprovalRequested():
+                until = f"{event.expires_at.astimezone():%H:%M:%S}"
+                which = f"{record.run_id} {one_line(event.call_id)[:200]}"
+                self._screen.important(
+                    f"{one_line(event.name)[:80]} waits for you until {until}: "
+                    f"`forge runs approve {which}`, or deny."
+                )
+                print_call(self._screen, event.name, event.arguments)
+            case ApprovalDecided():
+                self._screen.notice("Approved." if event.approved else "Denied.")
+            case MessageSteered():
+                self._screen.notice(f"Told: {one_line(event.text)[:200]}")
 
     def _model(self, event: ModelRequested | ModelText | ModelThinking | ModelToolInput) -> None:
         match event:

@@ -148,15 +148,23 @@ def run(  # noqa: PLR0913 - one argument per option of the command
 
 @app.command()
 def chat(
+    conversation: Annotated[
+        str, typer.Argument(metavar="CONVERSATION", help="With --continue: which one.")
+    ] = "",
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
     template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
+    goes_on: Annotated[
+        bool, typer.Option("--continue", help="Go on with an earlier conversation, or the last.")
+    ] = False,
 ) -> None:
-    """Talk in the terminal: each message is a run of its own."""
+    """Talk in the terminal: one conversation, in a machine that is kept between messages."""
 
     async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.chat import Order
         from forge.cli.chat import chat as talk
 
-        return await talk(settings, model, template, screen)
+        order = Order(model, template, goes_on or bool(conversation), conversation)
+        return await talk(settings, order, screen)
 
     _do(command)
 

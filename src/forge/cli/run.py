@@ -3,31 +3,23 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from forge.cli.exits import Exit, of_error, of_run
+from forge.cli.exits import Exit
+from forge.cli.link import linked
 from forge.cli.live import LiveView, say_written
 from forge.cli.outfolder import OutFolder, Written
 from forge.cli.render import Screen
 from forge.cli.stopping import Stopping, stopping
-from forge.cli.uploads import uploads
+from forge.cli.uploads import give, uploads
 from forge.cli.volume import mount_from
+from forge.cli.watch import watch
 from forge.errors import InputRefused
-from forge.events import ArtifactSaved, Caps, Record, RunFinished
-from forge.runs.wish import LONGEST_PROMPT, RunWish, check_route
-from forge.settings import ModelChoice, Settings, choose_model
-from forge.wiring import Forge, open_forge
-
-OUT = Path("forge-out")
-"""Where artifacts are put, below the current folder, in a folder named after the run."""
-
-OFFLINE = """\
-No model is configured, so nothing here understands what you write: Forge only runs the fenced \
-code blocks (```python or ```bash) in your message, in a fresh machine.
-To get a model, set ANTHROPIC_API_KEY, or OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your \
-own; docs/settings.md has the rest."""
+from forge.events import ArtifactSaved, Record, RunFinished
+from forge.runs.wish import LONGEST_PROMPT, check_route, check_text
+from forge.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +39,15 @@ class Order:
     template: str = ""
     route: str = ""
 
-    def caps(self, settings: Settings) -> Caps:
-        """The run's caps: what was named, and the settings' own for the rest."""
+    def named_caps(self) -> dict[str, int | float | str]:
+        """The caps that were named; for the rest the settings' own count."""
         named = {
             "iterations": self.max_iterations,
             "tokens": self.max_tokens,
-            "usd": self.max_usd,
+            "usd": None if self.max_usd is None else str(self.max_usd),
             "wall_s": self.max_wall_s,
         }
-        own = {name: value for name, value in named.items() if value is not None}
-        return settings.caps.model_copy(update=own)
+        return {name: value for name, value in named.items() if value is not None}
 
 
 def prompt_from(argument: str | None) -> str:
@@ -85,6 +76,7 @@ def _something(text: str) -> str:
             "There is nothing asked: the prompt is empty.",
             hint='Give a prompt, as in `forge run "…"`, pipe one in, or try `forge chat`.',
         )
+    check_text(text)
     return text
 
 
@@ -105,15 +97,16 @@ async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping)
     mounts = tuple(mount_from(each) for each in order.volumes)
     if order.out is not None:
         OutFolder(order.out).check()
-    choice = choose_model(settings, order.model)
-    introduce(choice, screen)
-    async with open_forge(settings, screen.notice, choice) as forge:
-        if (order.route or settings.route) != "chat":
-            await forge.machines.prepare(screen.building)
-        spec = replace(await forge.machines.spec(order.template), volumes=mounts)
-        wish = RunWish(order.prompt, files, order.caps(settings), spec, route=order.route)
+    async with linked(settings, screen, order.model, order.route) as link:
+        wanted = {
+            "message": order.prompt,
+            "files": [await give(link.client, each) for each in files],
+            "route": order.route or None,
+            "caps": order.named_caps(),
+            "machine": {"own": True, "volumes": [asdict(each) for each in mounts]},
+        }
         view = JsonView(screen) if order.as_json else LiveView(screen)
-        return await watch(forge, wish, view, stop, order.out)
+        return await watch(link, link.body(wanted, order.template), view, stop, order.out)
 
 
 class JsonView:
@@ -140,36 +133,3 @@ class JsonView:
         """Say the error on stderr too, where people look."""
         if self.finished is not None and self.finished.error is not None:
             self._screen.error(self.finished.error)
-
-
-View = LiveView | JsonView
-
-
-def introduce(choice: ModelChoice, screen: Screen) -> None:
-    """Say who is asked, and why; in the offline mode say plainly that nobody is."""
-    if choice.provider == "offline":
-        screen.important(OFFLINE)
-    else:
-        screen.notice(f"Asking {choice.name} ({choice.why}).")
-
-
-async def watch(forge: Forge, wish: RunWish, view: View, stop: Stopping, out: Path | None) -> Exit:
-    """Start a run, print it to its end and put its artifacts where the person finds them. A signal
-    meanwhile cancels the run, and its end is still seen.
-    """
-    async with forge.service.start(wish) as run:
-        folder = OutFolder(out) if out is not None else OutFolder(OUT, (run.id,))
-        with stop.by(run.cancel):
-            async for record in run:
-                view.show(record)
-    artifacts = tuple(view.artifacts.values())
-    saved = Exit.DONE
-    for written in await asyncio.to_thread(folder.write, artifacts, forge.kept):
-        view.written(written)
-        if written.error is not None:
-            saved = of_error(type(written.error))
-    view.close()
-    code = of_run(view.finished) if view.finished is not None else Exit.INTERRUPTED
-    if code is Exit.INTERRUPTED:
-        return stop.asked or code
-    return code or saved

@@ -1,14 +1,17 @@
 """`forge serve`: the server, until it is told to stop."""
 
 import asyncio
+from dataclasses import replace
 
 from forge.cli.exits import Exit
+from forge.cli.link import introduce
 from forge.cli.logs import log_server
 from forge.cli.render import Screen
-from forge.cli.run import introduce
 from forge.cli.stopping import stopping
+from forge.client import beacon
 from forge.errors import ForgeError, SettingsInvalid
 from forge.hosting import Hosted, open_hosted
+from forge.runs.owner import this_process
 from forge.server.app import create_app
 from forge.server.config import ServerConfig, is_loopback
 from forge.server.serve import serving
@@ -33,16 +36,30 @@ async def serve(settings: Settings, screen: Screen) -> Exit:
 
 
 async def _serve(forge: Forge, config: ServerConfig, screen: Screen) -> None:
+    config = replace(config, owner_key=beacon.new_key())
     async with (
         open_hosted(forge, config.sign_up, config.url) as hosted,
-        serving(create_app(hosted, config), config),
+        serving(create_app(hosted, config), config) as port,
     ):
-        try:
-            await _welcome(hosted, config, screen)
-            await _prepare(hosted, screen)
-            await asyncio.Event().wait()
-        finally:
-            forge.service.let_go()  # or open streams would hold the server up
+        own = beacon.Beacon(url=_near(config, port), owner=this_process(), key=config.owner_key)
+        with beacon.lit(forge.settings.home, own):
+            try:
+                await _welcome(hosted, config, screen)
+                await _until_stopped(hosted, screen)
+            finally:
+                forge.service.let_go()  # or open streams would hold the server up
+
+
+async def _until_stopped(hosted: Hosted, screen: Screen) -> None:
+    await _prepare(hosted, screen)
+    await asyncio.Event().wait()
+
+
+def _near(config: ServerConfig, port: int) -> str:
+    """Where this computer reaches the server."""
+    # Nothing listens there: it is where everybody's address leads from here.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def config_of(settings: Settings) -> ServerConfig:

@@ -7,10 +7,13 @@ when it is read and closed when the reader is done; it is read in pieces, in ano
 import asyncio
 import stat
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
+from forge.client.api import Client
 from forge.errors import InputRefused
-from forge.runs.wish import Upload
+from forge.ids import FileId
+from forge.runs.wish import Upload, check_name
 
 _PIECE = 256 * 1024
 
@@ -50,6 +53,22 @@ def uploads(paths: Sequence[Path]) -> tuple[Upload, ...]:
         InputRefused: as in `upload`.
     """
     return tuple(upload(path) for path in paths)
+
+
+async def give(client: Client, given: Upload) -> FileId:
+    """Give the server a file; returns what it is called there.
+
+    Raises:
+        InputRefused: it cannot be read, or changed while it was.
+        PathRefused: its name is not one plain name.
+        ForgeError: the server refuses it, or cannot be reached.
+    """
+    check_name(given.name)
+    async with aclosing(given.open()) as pieces:
+        kept = await client.upload(given.name, pieces)
+    if kept.size != given.size:
+        raise InputRefused(f"The file {given.name} changed while it was read.")
+    return kept.id
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> InputRefused:

@@ -58,6 +58,27 @@ class WorkerForeign(HostUnfit):
     default_hint: ClassVar[str] = "Install the same release of Forge on both computers."
 
 
+class ServerUnreachable(HostUnfit):
+    """The server that the terminal asks does not answer. What it was told may go on there."""
+
+    code: ClassVar[str] = "server_unreachable"
+    retry: ClassVar[bool] = True
+    outcome_known: ClassVar[bool] = False
+    default_hint: ClassVar[str] = (
+        "See to it that the server runs and can be reached from here; `forge runs list` then says "
+        "what became of a run."
+    )
+
+
+class ServerForeign(HostUnfit):
+    """What answers at the server's address does not speak as this release of Forge does."""
+
+    code: ClassVar[str] = "server_foreign"
+    default_hint: ClassVar[str] = (
+        "Check the address in FORGE_SERVER, and install the same release of Forge on both sides."
+    )
+
+
 class StorageUnreachable(HostUnfit):
     """The object store of files does not answer, or not as one does."""
 

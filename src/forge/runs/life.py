@@ -203,10 +203,11 @@ class Life:
         """Make the machine while the price table, slow to load, is read in another thread."""
         model, prices = self._parts.model, self._parts.prices
 
+        started = view.started
+        keeper = None if started.machine.own else started.conversation_id
+
         async def lease() -> None:
-            self._lease = await self._parts.machines.lease(
-                view.started.conversation_id, machine_of(view.started)
-            )
+            self._lease = await self._parts.machines.lease(keeper, machine_of(started))
 
         async with together() as group:
             group.create_task(load_prices(model, prices))

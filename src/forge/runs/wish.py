@@ -43,6 +43,7 @@ class RunWish:
         files: what is given with it: read now, or kept as a blob already.
         caps: what may be spent.
         machine: the machine; variables of its own are not possible, as they are kept nowhere.
+        own_machine: the machine ends with the run, though a conversation could keep it.
         model: which model is asked, as `provider:model`; empty for the usual one.
         approve: tools whose calls wait for a person.
         route: the way it is answered, or `auto`; empty for the usual one.
@@ -55,6 +56,7 @@ class RunWish:
     files: tuple[Upload | FileFact, ...] = ()
     caps: Caps = field(default_factory=Caps)
     machine: SandboxSpec = field(default_factory=SandboxSpec)
+    own_machine: bool = False
     model: str = ""
     approve: frozenset[str] = frozenset()
     route: str = ""
@@ -81,7 +83,7 @@ def check(wish: RunWish) -> None:
     check_route(wish.route)
     if wish.machine.env:
         raise InputRefused("A run's machine cannot have variables of its own: nothing keeps them.")
-    _check_text(wish.prompt)
+    check_text(wish.prompt)
     _check_files(wish)
 
 
@@ -125,6 +127,7 @@ def started_of(
                 VolumeFact(name=volume.name, path=volume.path, read_only=volume.read_only)
                 for volume in wish.machine.volumes
             ),
+            own=wish.own_machine,
         ),
         approve=tuple(sorted(wish.approve)),
         route=wish.route or route,
@@ -167,7 +170,12 @@ def check_name(name: str) -> None:
         )
 
 
-def _check_text(prompt: str) -> None:
+def check_text(prompt: str) -> None:
+    """Refuse what is not text.
+
+    Raises:
+        InputRefused: it holds what UTF-8 cannot.
+    """
     try:
         prompt.encode()
     except UnicodeEncodeError as error:

@@ -11,7 +11,7 @@ from forge.hosting import Hosted
 from forge.server import openapi, problems
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig, is_loopback
-from forge.server.doors import AccountsDoor, Cookie, LocalDoor
+from forge.server.doors import AccountsDoor, Cookie, LocalDoor, OwnerDoor
 from forge.server.edge import BodyLimit, Hardened, KnownHost, Watched
 from forge.server.measures import Measures
 from forge.server.routes import (
@@ -104,4 +104,5 @@ def known_hosts(config: ServerConfig) -> frozenset[str]:
 def _doorkeeper(hosted: Hosted, config: ServerConfig) -> Doorkeeper:
     if config.single_user:
         return LocalDoor(hosted.accounts)
-    return AccountsDoor(hosted.accounts, config, hosted.logins.supabase)
+    people = AccountsDoor(hosted.accounts, config, hosted.logins.supabase)
+    return OwnerDoor(hosted.accounts, config.owner_key, people) if config.owner_key else people

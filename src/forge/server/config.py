@@ -1,7 +1,7 @@
 """How the server is set up, as plain values; `wiring` reads them from the settings."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 SignUp = Literal["open", "invite", "closed"]
@@ -13,8 +13,8 @@ class ServerConfig:
 
     `public_url` is where people reach it, if that is not where it listens; `proxies` are the
     addresses of reverse proxies whose `X-Forwarded-*` headers are believed. `single_user` lets
-    whoever reaches the server in without a login. A reader
-    who takes nothing for `take_s` is cut off. Sizes are in bytes, times in seconds.
+    whoever reaches the server in without a login; `owner_key` is what its owner's terminal shows. A
+    reader who takes nothing for `take_s` is cut off. Sizes are in bytes, times in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -27,6 +27,7 @@ class ServerConfig:
     upload_limit: int = 1 << 30
     keepalive_s: float = 15.0
     take_s: float = 30.0
+    owner_key: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:

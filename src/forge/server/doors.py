@@ -1,4 +1,5 @@
-"""Two doorkeepers: one for a server that serves one person on this computer, one for accounts.
+"""Doorkeepers: one for a server that serves one person on this computer, one for accounts, and one
+for the terminal of whoever owns the server.
 
 A session's token comes in a cookie that scripts cannot read and other sites' pages cannot send; an
 API key, or a signed token of Supabase's, as `Authorization: Bearer`. A request with a cookie that
@@ -7,6 +8,7 @@ browser sends a key by itself.
 """
 
 import asyncio
+import hmac
 from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
@@ -19,7 +21,7 @@ from forge.accounts.service import Accounts
 from forge.accounts.sessions import LIFETIME
 from forge.accounts.tokens import kind_of
 from forge.errors import NotAllowed
-from forge.server.auth import SAFE, check_site
+from forge.server.auth import SAFE, Doorkeeper, check_site
 from forge.server.config import ServerConfig
 
 if TYPE_CHECKING:
@@ -85,6 +87,23 @@ class AccountsDoor:
             return await self._accounts.authenticate(token)
         who, claims = await self._supabase.who(token)
         return await self._accounts.recognise(who, claims, origin_of(connection))
+
+
+class OwnerDoor:
+    """Lets in whoever has this start's own key, which is in a file of the server's folder, as the
+    user of this computer; everybody else goes on to the other door.
+    """
+
+    def __init__(self, accounts: Accounts, key: str, other: Doorkeeper) -> None:
+        self._owner, self._other = LocalDoor(accounts), other
+        self._credential = f"Bearer {key}".encode()
+
+    async def principal(self, connection: HTTPConnection) -> Principal | None:
+        """As the other door says, but for the owner."""
+        given = connection.headers.get("authorization", "").encode("utf-8", "surrogatepass")
+        if hmac.compare_digest(given, self._credential):
+            return await self._owner.principal(connection)
+        return await self._other.principal(connection)
 
 
 class Cookie:

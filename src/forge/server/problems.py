@@ -87,6 +87,19 @@ def status_of(kind: type[errors.ForgeError]) -> int:
     return next(STATUS[each] for each in kind.__mro__ if each in STATUS)
 
 
+def fields_of(error: errors.ForgeError) -> dict[str, Any]:
+    """What a problem says of one of Forge's own errors."""
+    fields = {
+        "code": error.code,
+        "detail": error.message,
+        "hint": error.hint,
+        "fault": error.fault,
+        "retry": error.retry,
+        "retry_after_s": getattr(error, "retry_after_s", None),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def problem(request: Request, status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     """A problem as a response. `more` are further fields; one that is None is left out."""
     body = {
@@ -109,16 +122,7 @@ def problem(request: Request, status: int, code: str, detail: str, **more: Any) 
 
 def of_error(request: Request, error: errors.ForgeError) -> JSONResponse:
     """One of Forge's own errors as a response."""
-    return problem(
-        request,
-        status_of(type(error)),
-        error.code,
-        error.message,
-        hint=error.hint,
-        fault=error.fault,
-        retry=error.retry,
-        retry_after_s=getattr(error, "retry_after_s", None),
-    )
+    return problem(request, status_of(type(error)), **fields_of(error))
 
 
 def install(app: FastAPI) -> None:

@@ -3,10 +3,12 @@
 Each record is one event whose id is its number in the ledger and whose data is the record. A
 browser that lost the connection sends the last id it saw, and goes on after it: nothing is lost or
 repeated, whoever cut it. After `run.finished` the stream ends. A reader that does not keep up is
-dropped and may come back the same way; the run never waits for one.
+dropped and may come back the same way; the run never waits for one. Where a run cannot be followed
+any more, an event `problem` says why, as an error would, and the stream ends.
 """
 
 import asyncio
+import json
 import logging
 from contextlib import aclosing
 from typing import Annotated
@@ -17,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from forge.errors import ForgeError, InputRefused, SlowReader
 from forge.ids import RunId
+from forge.server.problems import fields_of
 from forge.server.state import State
 from forge.tasks import together
 
@@ -111,6 +114,8 @@ class EventStream(Response):
             self._measures.dropped.inc()
         except ForgeError as error:
             LOG.warning("a stream of the run %s ended: %s", self._run_id, error.message)
+            # The answer has begun, so its status cannot say it any more.
+            await send(_body(event("problem", json.dumps(fields_of(error)))))
 
     async def _keep_alive(self, send: Send) -> None:
         """Say something where nothing happens, or proxies would cut the connection."""

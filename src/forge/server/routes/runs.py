@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from forge.accounts.principal import Principal
+from forge.errors import FileUnknown
 from forge.events import Caps, Totals
 from forge.ids import RunId
 from forge.ledger.fold import RunView
 from forge.ledger.read import RunSummary
 from forge.server.auth import may
 from forge.server.idempotency import Once
+from forge.server.serving import served
 from forge.server.state import State, state_of
 from forge.server.streams import EventStream, place
 
@@ -140,6 +142,23 @@ async def follow_run(
 ) -> Response:
     """A run's events from any place on, then live, to its end."""
     return EventStream(state, own.id, after)
+
+
+@router.get("/{run_id}/artifacts/{sha256}", response_class=Response)
+async def read_artifact(
+    own: Own,
+    sha256: str,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("read")],
+) -> Response:
+    """The bytes of what a run made, by their digest; there as soon as the run's events say so."""
+    view = await state.runs.show(own.id, user_id=who.user_id)
+    made = next((each for each in view.artifacts if each.sha256 == sha256), None)
+    if made is None:
+        raise FileUnknown(f"The run {own.id} made nothing with this digest.")
+    content = state.blobs.get(made.sha256)
+    kind = "application/octet-stream"
+    return served(content, name=made.name, media_type=kind, size=made.size)
 
 
 @router.post("/{run_id}/stop", status_code=202)
