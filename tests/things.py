@@ -28,6 +28,8 @@ class Things:
             "message_id": accepted["message_id"],
             "run_id": accepted["run_id"],
             "other_id": accepted["run_id"],
+            "port": "8000",
+            "path": "x",
             "file_id": file["id"],
             "key_id": key["id"],
             "share_id": share["id"],

@@ -28,6 +28,8 @@ class ServerConfig:
     keepalive_s: float = 15.0
     take_s: float = 30.0
     owner_key: str = field(default="", repr=False)
+    preview_wait_s: float = 30.0
+    preview_limit: int = 256 << 20
 
     @property
     def url(self) -> str:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from forge.accounts.principal import Principal
+from forge.errors import ForgeError, NotAllowed
 from forge.ids import ConversationId, MessageId, RunId, UserId
 from forge.ledger.fold import RunView
 from forge.runs.conversations import export
@@ -44,11 +45,14 @@ class Changes(BaseModel):
 
 
 class ForkAt(BaseModel):
-    """Up to which message; the head, where it is left out."""
+    """Up to which message; the head, where it is left out. `machine`: with a copy of its machine as
+    it is now, running programs and all.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     head_id: MessageId | None = None
+    machine: bool = False
 
 
 class ConversationLine(BaseModel):
@@ -209,7 +213,16 @@ async def fork_conversation(
     who: Annotated[Principal, may("write")],
 ) -> ConversationLine:
     """Begin one that has said the same up to a message."""
-    return _line(await state.conversations.fork(who.user_id, conversation_id, wanted.head_id))
+    if wanted.machine and not who.may("run"):
+        raise NotAllowed("A copy of the machine needs the scope 'run'.")
+    new = await state.conversations.fork(who.user_id, conversation_id, wanted.head_id)
+    if wanted.machine:
+        try:
+            await state.machines.fork(conversation_id, new.id)
+        except ForgeError:
+            await state.conversations.delete(who.user_id, new.id)
+            raise
+    return _line(new)
 
 
 @router.get("/conversations/{conversation_id}/export", response_class=Response)
