@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import delete, insert, select
 
 from forge.clock import Clock, stamp
+from forge.events import Caps
 from forge.ids import UserId
 from forge.store.database import Database
 from forge.store.tables import PREFERENCES
@@ -43,6 +44,12 @@ class Preferences(BaseModel):
     def over(self, below: "Preferences") -> "Preferences":
         """These, and `below` where these say nothing."""
         return below.model_copy(update=self.model_dump(exclude_none=True))
+
+    def caps(self, usual: Caps) -> Caps:
+        """The limits of a run that names none: the usual ones, with what is preferred in place."""
+        preferred = {"iterations": self.max_iterations, "usd": self.max_usd}
+        named = {name: value for name, value in preferred.items() if value is not None}
+        return usual.model_copy(update=named)
 
 
 class PreferenceStore:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy import insert
 
 from forge.accounts.preferences import SERVER, Preferences, PreferenceStore
+from forge.events import Caps
 from forge.ids import UserId
 from forge.store.database import Database
 from forge.store.tables import PREFERENCES
@@ -57,3 +58,13 @@ def test_what_means_nothing_is_refused(wrong):
     """A misspelt name too."""
     with pytest.raises(ValidationError):
         Preferences.model_validate(wrong)
+
+
+def test_preferred_limits_take_the_place_of_the_usual_ones():
+    """Each by itself; a preferred 0 is no limit, and not the usual one."""
+    usual = Caps(iterations=16, usd=Decimal(1), tokens=500)
+    assert Preferences().caps(usual) == usual
+    assert Preferences(max_iterations=3).caps(usual) == Caps(
+        iterations=3, usd=Decimal(1), tokens=500
+    )
+    assert Preferences(max_usd=Decimal(0)).caps(usual).usd == 0
