@@ -147,7 +147,7 @@ class ServerSettings(BaseSettings):
 
     server: Address | Literal[""] = setting(
         "FORGE_SERVER",
-        "The server that `forge run`, `forge chat` and `forge runs` ask, as "
+        "The server that `forge run`, `forge chat` and `forge runs stop` ask, as "
         "`https://forge.example`.",
         "Empty: the one that serves `FORGE_HOME` now, or none: they do it themselves.",
         default="",

@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from terminals import HELLO, LONG_S, House, house_in, wait_for
+from terminals import ENDLESS, HELLO, LONG_S, House, house_in, wait_for
 
 SLOW = """```python
 import time
@@ -83,6 +83,27 @@ def test_a_run_goes_on_when_its_server_is_killed_and_comes_back(house: House):
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1)), err
     assert "run.resumed" in [record["event"]["type"] for record in records]
     assert records[-1]["event"]["type"] == "run.finished"
+
+
+@pytest.mark.parametrize("with_server", [True, False])
+def test_a_run_is_stopped_and_steered_from_another_terminal(house: House, with_server: bool):
+    """Through the server that carries it out, or the database of the terminal that does. A run that
+    is over, and a call that does not wait, are refused.
+    """
+    with ExitStack() as stack:
+        if with_server:
+            stack.enter_context(serving(house, FORGE_PORT=str(port())))
+        run = stack.enter_context(house.start("run", "--json", ENDLESS))
+        seen = wait_for(run, "begun")
+        run_id = json.loads(seen.splitlines()[0])["run_id"]
+        house.forge("runs", "approve", run_id, "no_such_call", code=2)
+        assert "hears it" in house.forge("runs", "steer", run_id, "hurry up").err
+        assert "told to stop" in house.forge("runs", "stop", run_id).err
+        out, err = run.communicate(timeout=LONG_S)
+        last = json.loads((seen + out).splitlines()[-1])["event"]
+        assert (last["type"], last["status"]) == ("run.finished", "cancelled"), err
+        house.forge("runs", "steer", run_id, "too late", code=2)
+        house.forge("runs", "stop", "run_nowhere", code=2)
 
 
 def test_a_server_that_crashed_is_not_asked(house: House):

@@ -17,6 +17,7 @@ from forge.client.api import Client, open_client
 from forge.client.wire import Place
 from forge.runs.owner import is_alive
 from forge.settings import ModelChoice, Settings, choose_model
+from forge.wiring import history_only
 
 OFFLINE = """\
 No model is configured, so nothing here understands what you write: Forge only runs the fenced \
@@ -46,10 +47,10 @@ class Link:
 
 @asynccontextmanager
 async def linked(
-    settings: Settings, screen: Screen, model: str = "", route: str = ""
+    settings: Settings, screen: Screen, model: str = "", route: str = "", *, asking: bool = True
 ) -> AsyncIterator[Link]:
     """A link until the block is left. `model` and `route` are those that were named, if any were:
-    where all is answered in words, no machine is made ready.
+    where all is answered in words, or nothing is `asking` a model, no machine is made ready.
 
     Raises:
         ForgeError: in this process, as in `forge.wiring.open_forge`; with a server, that it cannot
@@ -69,9 +70,10 @@ async def linked(
         async with open_client(find, screen.notice, local=True) as client:
             yield Link(client, model)
     else:
-        choice = choose_model(settings, model)
-        introduce(choice, screen)
-        machines = (route or settings.route) != "chat"
+        choice = choose_model(settings, model) if asking else history_only()
+        if asking:
+            introduce(choice, screen)
+        machines = asking and (route or settings.route) != "chat"
         async with _in_process(settings, screen, choice, machines=machines) as client:
             yield Link(client, choice.name, settings.template)
 

@@ -21,6 +21,7 @@ from forge.cli.volumes import volume
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
     from forge.cli.render import Screen
+    from forge.cli.telling import Order
     from forge.settings import Settings
 
 app = typer.Typer(
@@ -240,6 +241,54 @@ def runs_list(
         from forge.cli.history import list_runs
 
         return await list_runs(settings, screen, limit, as_json=json)
+
+    _do(command)
+
+
+_RUN = typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")
+_WHY = typer.Option(metavar="TEXT", help="What the run and its ledger are told.")
+
+
+@runs.command("stop")
+def runs_stop(run_id: Annotated[str, _RUN]) -> None:
+    """End a run that goes on. Its last event says what it cost."""
+    _tell(run_id, "stop", {})
+
+
+@runs.command("steer")
+def runs_steer(
+    run_id: Annotated[str, _RUN],
+    text: Annotated[str, typer.Argument(help="What the model hears at its next step.")],
+) -> None:
+    """Say something to a run that goes on."""
+    _tell(run_id, "steer", {"text": text})
+
+
+@runs.command("approve")
+def runs_approve(
+    run_id: Annotated[str, _RUN],
+    call: Annotated[str, typer.Argument(help="The call that waits, as it was shown.")],
+    why: Annotated[str, _WHY] = "",
+) -> None:
+    """Let a call that waits for you be made."""
+    _tell(run_id, "approve", {"call_id": call, "why": why})
+
+
+@runs.command("deny")
+def runs_deny(
+    run_id: Annotated[str, _RUN],
+    call: Annotated[str, typer.Argument(help="The call that waits, as it was shown.")],
+    why: Annotated[str, _WHY] = "",
+) -> None:
+    """Let a call that waits for you not be made."""
+    _tell(run_id, "deny", {"call_id": call, "why": why})
+
+
+def _tell(run_id: str, order: "Order", body: dict[str, str]) -> None:
+    async def command(settings: "Settings", screen: "Screen") -> "Exit":
+        from forge.cli.telling import tell
+
+        return await tell(settings, screen, run_id, order, body)
 
     _do(command)
 

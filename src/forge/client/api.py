@@ -196,9 +196,10 @@ class Client:
         Raises:
             ForgeError: the server refuses, or cannot be reached.
         """
-        path = "/api/conversations/search" if search else "/api/conversations"
-        query = {"limit": min(100, limit), **({"q": search} if search else {})}
-        return _checked(_Talks, await self._wire.text("GET", path, query=query)).items
+        query = {"limit": min(100, limit), **({"query": search} if search else {})}
+        return _checked(
+            _Talks, await self._wire.text("GET", "/api/conversations", query=query)
+        ).items
 
     async def talk(self, conversation_id: str) -> Talk:
         """A conversation and what was said in it.

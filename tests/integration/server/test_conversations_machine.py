@@ -102,3 +102,31 @@ async def test_a_terminal_is_not_opened_by_another_sites_page(server: Served, or
             async with websockets.connect(place, origin=origin) as typed:
                 await typed.recv()
         assert (await client.get(f"/api/sandbox/{made['id']}")).json()["state"] == "none"
+
+
+async def test_a_fork_takes_the_machine_along_and_each_goes_its_own_way(server: Served):
+    """Variables are in both; what one does then, the other does not see. A page that a program in
+    it serves can be looked at.
+    """
+    async with server.client() as client:
+        client.timeout = 200
+        accepted, _ = await asked(client, REMEMBER)
+        base = f"/api/conversations/{accepted['conversation_id']}"
+        new = (await client.post(f"{base}/fork", json={"machine": True})).json()["id"]
+        change = "```python\nkept = 1\n```"
+        await asked(client, change, conversation_id=accepted["conversation_id"])
+        assert printed((await asked(client, RECALL, conversation_id=new))[1]) == "42 here\n"
+        serve = (
+            "```python\nimport subprocess, sys, time, urllib.request\n"
+            "subprocess.Popen([sys.executable, '-m', 'http.server', '8000'])\n"
+            "for _ in range(200):\n"
+            "    try:\n"
+            "        print(urllib.request.urlopen('http://127.0.0.1:8000/note').status); break\n"
+            "    except OSError: time.sleep(0.1)\n```"
+        )
+        assert "200" in printed((await asked(client, serve, conversation_id=new))[1])
+        shown = await client.get(f"/api/sandbox/{new}/ports/8000/note")
+        assert (shown.status_code, shown.text) == (200, "here")
+        empty = (await client.post("/api/conversations", json={})).json()["id"]
+        wrong = await client.post(f"/api/conversations/{empty}/fork", json={"machine": True})
+        assert (wrong.status_code, wrong.json()["code"]) == (404, "machine_unknown")
