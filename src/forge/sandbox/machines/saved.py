@@ -188,9 +188,12 @@ class Sealing:
             raise GivenUp
         digests = {}
         for name in FILES:
-            with (self._folder / name).open("rb") as file:
-                os.fsync(file.fileno())
-            digests[name] = digest(self._folder / name, self._check)
+            file = _plain(self._folder / name)
+            try:
+                os.fsync(file)
+                digests[name] = digest(Path(f"/proc/self/fd/{file}"), self._check)
+            finally:
+                os.close(file)
         sealed = manifest.model_copy(
             update={"files": stamps(self._folder, digests), "sealed": True}
         )
@@ -204,6 +207,17 @@ class Sealing:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+
+
+def _plain(path: Path) -> int:
+    """A plain file, open to be read. What took its place must not hold a thread: a FIFO would, for
+    as long as nobody writes to it.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise GivenUp
+    return file
 
 
 def load(folder: Path, shape: Callable[[Manifest], Mapping[str, str]]) -> tuple[Manifest, bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_what_was_saved_is_loaded(folder: Path):
     assert state == b"device state"
     assert found.sealed
     assert all(stamp.sha256 for stamp in found.files.values())
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", saved.FILES)
+def test_what_took_a_files_place_does_not_hold_the_sealing(folder: Path, name: str):
+    """A FIFO that nobody writes to, a folder: what was saved is there no more."""
+    for put in (os.mkfifo, os.mkdir):
+        shutil.move(folder / name, folder.parent / "kept")
+        put(folder / name)
+        with pytest.raises((GivenUp, OSError)):
+            Sealing(folder).run()
+        (folder / name).unlink() if put is os.mkfifo else (folder / name).rmdir()
+        shutil.move(folder.parent / "kept", folder / name)
 
 
 @pytest.mark.parametrize("key", saved._SHAPE_WORDS)
