@@ -93,6 +93,8 @@ def test_a_model_writes_runs_and_answers(house: House):
         said = house.forge(
             "run",
             "What is 1+1?",
+            "--route",
+            "agent",
             "--max-usd",
             "1",
             ANTHROPIC_API_KEY=provider.key,
