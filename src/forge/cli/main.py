@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forge.cli.accounts import accounts, secrets
 from forge.cli.doing import Json
 from forge.cli.doing import do as _do
 from forge.cli.microvm import microvm
@@ -35,6 +36,8 @@ app = typer.Typer(
 )
 runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
 image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
+app.add_typer(accounts, name="accounts")
+app.add_typer(secrets, name="secrets")
 app.add_typer(runs, name="runs")
 app.add_typer(image, name="image")
 app.add_typer(template, name="template")
