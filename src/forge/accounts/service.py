@@ -7,7 +7,6 @@ told whether the address or the password was wrong, and waits as long for either
 import logging
 from typing import NamedTuple
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forge.accounts.audit import Audit, Origin
@@ -20,7 +19,7 @@ from forge.accounts.throttle import Throttle
 from forge.accounts.tokens import kind_of
 from forge.accounts.users import Identity, NewUserRow, User, Users, email_of, name_of
 from forge.clock import Clock
-from forge.errors import LoginRefused, NotAllowed
+from forge.errors import Conflict, LoginRefused, NotAllowed
 from forge.store.database import Database
 
 LOG = logging.getLogger(__name__)
@@ -176,7 +175,7 @@ class Accounts:
         try:
             async with self._database.writing() as connection:
                 return await self._recognised(connection, who, claims, origin)
-        except IntegrityError:
+        except Conflict:  # also where the address has an account, which is said again below
             LOG.debug("another request has made the account")
         async with self._database.writing() as connection:
             return await self._recognised(connection, who, claims, origin)
