@@ -51,6 +51,7 @@ async def echo(stream: Stream) -> None:
 
 async def flood(stream: Stream) -> None:
     """Send for ever, noting every mebibyte that went out."""
+    await stream.message({"size": 1 << 39})
     while True:
         for _ in range(32):
             await stream.send(1, b"x" * 32768)
