@@ -19,6 +19,7 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +30,7 @@ from forge.errors import SnapshotCorrupt, SnapshotForeign
 from forge.sandbox import records
 from forge.sandbox.base import Limits, OnTimeout
 from forge.sandbox.machines.engine import Accelerator
-from forge.sandbox.machines.template import digest
+from forge.sandbox.machines.template import TICK_S, digest
 from forge.sandbox.machines.thread import GivenUp
 from forge.sandbox.vmm import GID
 from forge.sandbox.volumes import VolumeMount
@@ -186,6 +187,7 @@ class Sealing:
         manifest = glance(self._folder)
         if manifest is None:
             raise GivenUp
+        time.sleep(TICK_S)  # see `template.TICK_S`
         digests = {}
         for name in FILES:
             file = _plain(self._folder / name)

@@ -39,6 +39,9 @@ _FILES = ("memory", "state", "data.img")
 _PIECE = 1024 * 1024
 _MAKING_S = 400.0  # another process may be making the template, import by import
 
+TICK_S = 0.02
+"""How long the kernel may give two writes the same change time: two of its ticks, at 100 Hz."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
@@ -82,6 +85,8 @@ def seal(folder: Path, key: str) -> None:
     if os.geteuid() == 0:
         os.chown(memory, 0, GID)
         memory.chmod(0o660)
+    # A change in the same tick as the last write would keep its change time, and not be noticed.
+    time.sleep(TICK_S)
     stamps = {}
     for name in _FILES:
         with (folder / name).open("rb") as file:
