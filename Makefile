@@ -13,7 +13,7 @@ BIN := .venv/bin
 SYSTEM := .tools/system.stamp
 PYTHON := .venv/forge.stamp
 
-.PHONY: help setup run chat demo test check fmt image openapi bench clean
+.PHONY: help setup web run chat demo test check fmt image openapi bench clean
 .PHONY: microvm-setup-linux microvm-setup-macos microvm-setup-windows
 
 help: ## List the targets
@@ -31,7 +31,11 @@ $(PYTHON): pyproject.toml uv.lock $(SYSTEM)
 	@ln -sf "$$(realpath $(UV))" $(BIN)/uv
 	@touch $@
 
-run: setup ## Set everything up, then start Forge; it says where to open it
+# What was built says from which sources, so this takes no time where they are the same.
+web: setup ## Build the console's pages, where what is built is not what web/ has now
+	@$(BIN)/python scripts/console.py build
+
+run: web ## Set everything up, then start Forge; it says where to open it
 	@exec $(BIN)/forge serve
 
 chat: setup ## Set everything up, then start a conversation in the terminal
@@ -52,14 +56,15 @@ microvm-setup-macos: ## On a Mac: make a Linux with Lima that is (not verified o
 microvm-setup-windows: ## On Windows: make a WSL2 distribution that is (not verified on hardware)
 	@powershell.exe -ExecutionPolicy Bypass -File scripts/windows/setup.ps1
 
-test: check image ## Set everything up, then run every check and test
+test: check image web ## Set everything up, then run every check and test
 	@$(BIN)/pytest -q -n auto $(PYTEST)
 
-check: setup ## Format, lint, types and walls, without the tests
+check: setup ## Format, lint, types and walls, and the console's own tests
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports >.tools/walls.log 2>&1 || { cat .tools/walls.log; exit 1; }
+	@$(BIN)/python scripts/console.py check
 
 fmt: setup ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet || true
@@ -72,4 +77,4 @@ bench: setup image ## Measure what SPECIFICATION.md promises
 	@exec $(BIN)/python benchmarks/all.py
 
 clean: ## Remove what set-up and tests made in this folder; FORGE_HOME is not touched
-	@rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf web/node_modules src/forge/_web .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,9 +7,9 @@ set -eu
 
 UV_VERSION=0.13.9
 
-# openssh-server and postgresql are for the tests, which start their own; see mask_sshd and
+# chromium, openssh-server and postgresql are for the tests, which start their own; see mask_sshd and
 # keep_postgresql_empty.
-PACKAGES="buildah busybox-static ca-certificates e2fsprogs git mmdebstrap openssh-client \
+PACKAGES="buildah busybox-static ca-certificates chromium e2fsprogs git mmdebstrap openssh-client \
 openssh-server postgresql python3 python3-venv qemu-system-x86 shellcheck skopeo squashfs-tools uidmap util-linux"
 
 DRY_RUN=""
@@ -23,7 +23,7 @@ elsewhere() {
     say "this is not Debian or a relative of it with apt. Install, with its own tools:"
     say "  QEMU (qemu-system-x86_64), mmdebstrap, apt, squashfs-tools 4.5 or later, e2fsprogs 1.47 or"
     say "  later, newuidmap (uidmap or shadow-utils), util-linux, git, CA certificates, skopeo, buildah,"
-    say "  PostgreSQL's server programs (for the tests),"
+    say "  PostgreSQL's server programs and Chromium (for the tests),"
     say "  Python 3.11 or later with venv, and uv."
     exit 3
 }

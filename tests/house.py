@@ -1,32 +1,34 @@
 """The files of the house, for the tests that look at all of them."""
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-_FOLDERS = (".ci", "benchmarks", "docs", "guest", "images", "scripts", "src", "tests")
-_AT_THE_DOOR = ("*.md", "*.toml", "LICENSE", "Makefile", ".gitignore")
-_LOCKS = ("uv.lock", "requirements.txt")
+_FOLDERS = (".ci", "benchmarks", "docs", "guest", "images", "scripts", "src", "tests", "web")
+_AT_THE_DOOR = ("*.md", "*.py", "*.toml", "LICENSE", "Makefile", ".gitignore")
+_LOCKS = ("uv.lock", "requirements.txt", "package-lock.json")
 """Written by programs, with the addresses that those need."""
+
+_MADE = {"__pycache__", "node_modules", "_web", "pictures"}
+"""Folders that programs fill."""
 
 
 def _walk() -> Iterator[Path]:
     for pattern in _AT_THE_DOOR:
         yield from ROOT.glob(pattern)
     for folder in _FOLDERS:
-        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file())
+        for at, folders, files in os.walk(ROOT / folder):
+            folders[:] = [each for each in folders if each not in _MADE]
+            yield from (Path(at) / name for name in files)
 
 
 @cache
 def texts() -> dict[Path, str]:
     """Every text file that people write, and what it says."""
-    found = (
-        path
-        for path in _walk()
-        if "__pycache__" not in path.parts and path.name not in _LOCKS and path.suffix != ".png"
-    )
+    found = (path for path in _walk() if path.name not in _LOCKS and path.suffix != ".png")
     return {path: path.read_text(encoding="utf-8") for path in sorted(found)}
 
 

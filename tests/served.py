@@ -16,6 +16,7 @@ from forge.accounts.principal import Role
 from forge.hosting import Hosted, open_hosted
 from forge.server.app import create_app
 from forge.server.config import ServerConfig
+from forge.server.console import BUILT
 from forge.server.serve import serving
 from forge.settings import ModelChoice, Settings
 from forge.wiring import Forge, Machines
@@ -65,10 +66,11 @@ async def served(
     provider: Any = None,
     sign_up: Any = "open",
     set_to: Mapping[str, str] | None = None,
+    console: Path = BUILT,
     **config: Any,
 ) -> AsyncIterator[Served]:
-    """A server until the block is left; `set_to` are settings, `config` are fields of its
-    configuration.
+    """A server until the block is left; `set_to` are settings, `console` is the folder
+    of the console's files, `config` are fields of its configuration.
     """
     settings = Settings(FORGE_HOME=folder, **(set_to or {}))  # type: ignore[arg-type]
     async with house(folder, model=model, provider=provider) as home:
@@ -84,6 +86,6 @@ async def served(
         wanted = ServerConfig(port=0, sign_up=sign_up, **config)
         async with (
             open_hosted(forge, sign_up, wanted.url) as hosted,
-            serving(create_app(hosted, wanted), wanted) as port,
+            serving(create_app(hosted, wanted, console), wanted) as port,
         ):
             yield Served(f"http://127.0.0.1:{port}", port, home, hosted, wanted)

@@ -3,6 +3,8 @@
 `create_app` opens nothing: what it serves is opened, and closed, by whoever calls it.
 """
 
+from pathlib import Path
+
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -11,6 +13,7 @@ from forge.hosting import Hosted
 from forge.server import openapi, problems
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig, is_loopback
+from forge.server.console import BUILT, Console
 from forge.server.doors import AccountsDoor, Cookie, LocalDoor, OwnerDoor
 from forge.server.edge import BodyLimit, Hardened, KnownHost, Watched
 from forge.server.measures import Measures
@@ -50,8 +53,8 @@ PAGES = (
 )
 
 
-def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:
-    """The app that serves what was opened."""
+def create_app(hosted: Hosted, config: ServerConfig, console: Path = BUILT) -> FastAPI:
+    """The app that serves what was opened, and the console that was built into a folder."""
     measures = Measures()
     app = openapi.Described(
         title=openapi.TITLE,
@@ -85,6 +88,7 @@ def create_app(hosted: Hosted, config: ServerConfig) -> FastAPI:
     problems.install(app)
     for page in PAGES:
         app.include_router(page.router)
+    app.router.default = Console(app.router.default, console)
     return app
 
 

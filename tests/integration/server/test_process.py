@@ -1,8 +1,4 @@
-"""`forge serve` as people start it: whole processes, real signals, real ports, a second start.
-
-The machines are `forge.testing`'s, brought in by an entry point as another package would bring its
-own.
-"""
+"""`forge serve` as people start it: whole processes, real signals, real ports, a second start."""
 
 import json
 import os
@@ -19,19 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 
-PLUGIN = """
-from contextlib import asynccontextmanager
-from forge.testing.sandbox import LocalProvider
+from plugged import plugged
 
-@asynccontextmanager
-async def local(home, images, notify):
-    provider = LocalProvider()
-    try:
-        yield provider
-    finally:
-        await provider.close()
-        (home / "machines-stopped").touch()
-"""
 LONG_S = 90
 """Far more than anything here takes; reaching it means that something hangs."""
 
@@ -52,12 +37,6 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "home"
-        plugin = folder / "plugin"
-        facts = plugin / "forge_local-1.0.dist-info"
-        facts.mkdir(parents=True)
-        (plugin / "forge_local.py").write_text(PLUGIN)
-        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: forge-local\nVersion: 1.0\n")
-        (facts / "entry_points.txt").write_text("[forge.sandboxes]\nlocal = forge_local:local\n")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -67,7 +46,7 @@ class Home:
             "FORGE_HOME": str(self.home),
             "FORGE_SANDBOX": "local",
             "FORGE_PORT": str(self.port),
-            "PYTHONPATH": str(plugin),
+            "PYTHONPATH": str(plugged(folder)),
             "LC_ALL": "C.UTF-8",
         }
 
