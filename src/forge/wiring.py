@@ -49,7 +49,7 @@ from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
 from forge.sandbox.images.stock import Images
 from forge.sandbox.pool import PoolPlan
-from forge.sandbox.pooled import open_pooled
+from forge.sandbox.pooled import PooledProvider, open_pooled
 from forge.sandbox.volumes import VolumeStore
 from forge.settings import (
     DEFAULT_MODELS,
@@ -112,6 +112,11 @@ class Machines:
         }:
             self.images.find(name)
         return SandboxSpec(name, Limits(**{each: getattr(said, each) for each in _SIZES}, **rates))
+
+    def warm(self) -> dict[str, int] | None:
+        """How many machines are warm, by template; None where none are kept."""
+        provider = self.provider
+        return provider.pool.counts() if isinstance(provider, PooledProvider) else None
 
     async def prepare(self, show: Show) -> Probe:
         """See to it that machines can be made: the image is built where it is missing, inside

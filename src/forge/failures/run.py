@@ -102,12 +102,21 @@ class LedgerError(ForgeError):
 
 
 class LedgerCorrupt(LedgerError):
-    """A run's events do not match their hash chain."""
+    """A run's events do not match their hash chain.
+
+    Args:
+        message: what happened.
+        seq: the number of the first record that is not right, where that is known.
+    """
 
     code: ClassVar[str] = "ledger_corrupt"
     default_hint: ClassVar[str] = (
         "The database was changed outside Forge; restore it from a backup."
     )
+
+    def __init__(self, message: str, *, hint: str | None = None, seq: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.seq = seq
 
 
 class LedgerUnwritable(LedgerError):

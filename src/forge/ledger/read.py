@@ -5,6 +5,7 @@ before it is never returned. Readers hold nothing open between calls and never w
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -37,6 +38,50 @@ class RunSummary(NamedTuple):
     conversation_id: ConversationId | None = None
 
 
+class Verdict(NamedTuple):
+    """Whether a run's chain is whole. `head` is the hash of its last record, which vouches for all
+    of them; `broken_at` the number of the first record that is not right, where that is known.
+    """
+
+    intact: bool
+    records: int | None = None
+    head: str | None = None
+    broken_at: int | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are wanted; what is left out is any. `since` and `until` are of the beginning,
+    `until` not counted; `text` is in the title, in whatever case.
+    """
+
+    user_id: UserId | None = None
+    status: ViewStatus | None = None
+    model: str | None = None
+    conversation_id: ConversationId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+    def narrowed(self, query: Select[Any]) -> Select[Any]:
+        """A query of runs, narrowed to these."""
+        for column, value in (
+            (RUNS.c.user_id, self.user_id),
+            (RUNS.c.status, self.status),
+            (RUNS.c.model, self.model),
+            (RUNS.c.conversation_id, self.conversation_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if self.since is not None:
+            query = query.where(RUNS.c.created_at >= stamp(self.since))
+        if self.until is not None:
+            query = query.where(RUNS.c.created_at < stamp(self.until))
+        said = " ".join(self.text.split())  # as a title is written
+        return query.where(RUNS.c.title.icontains(said, autoescape=True)) if said else query
+
+
 class Page(NamedTuple):
     """Some of a run's records, and its status."""
 
@@ -51,17 +96,17 @@ class LedgerReader:
         self._database = database
 
     async def runs(
-        self, *, limit: int = 50, before: RunId | None = None, user_id: UserId | None = None
+        self,
+        *,
+        limit: int = 50,
+        before: RunId | None = None,
+        wanted: RunFilter | None = None,
     ) -> tuple[RunSummary, ...]:
-        """The newest runs first, at most `limit`; `before` goes on after a page's last id. With
-        `user_id` only that user's.
-        """
+        """The newest runs first, at most `limit`; `before` goes on after a page's last id."""
         query = select(RUNS).order_by(RUNS.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(RUNS.c.id < before)
-        if user_id is not None:
-            query = query.where(RUNS.c.user_id == user_id)
-        return await self._summaries(query)
+        return await self._summaries((wanted or RunFilter()).narrowed(query))
 
     async def running(self) -> tuple[RunSummary, ...]:
         """The runs that have no last event yet, oldest first."""
@@ -133,9 +178,23 @@ class LedgerReader:
         if not records or over != (status != "running"):
             raise LedgerCorrupt(
                 f"The run {run_id} is listed as {status}, but its ledger ends at record "
-                f"{len(records)}."
+                f"{len(records)}.",
+                seq=len(records) + 1,
             )
         return len(records)
+
+    async def verdict(self, run_id: RunId) -> Verdict:
+        """The same as a value: is the chain whole, or where does it break.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        try:
+            count = await self.verify(run_id)
+        except LedgerCorrupt as error:
+            return Verdict(intact=False, broken_at=error.seq, why=error.message)
+        _, (last, *_) = await self._fetch(run_id, count, 0)
+        return Verdict(intact=True, records=count, head=last.hash)
 
     async def verify_all(self) -> int:
         """Check the chain of every run; returns how many runs there are.
@@ -201,11 +260,13 @@ def _checked(run_id: RunId, after: int, rows: Sequence[Row[Any]]) -> tuple[Recor
     for row in rows:
         seq += 1
         if row.seq != seq:
-            raise LedgerCorrupt(f"The run {run_id} has no record {seq}.")
+            raise LedgerCorrupt(f"The run {run_id} has no record {seq}.", seq=seq)
         if prev is not None and row.prev != prev:
-            raise LedgerCorrupt(f"Record {seq} of the run {run_id} does not follow the one before.")
+            raise LedgerCorrupt(
+                f"Record {seq} of the run {run_id} does not follow the one before.", seq=seq
+            )
         if link(run_id, seq, row.at, row.body, row.prev) != row.hash:
-            raise LedgerCorrupt(f"Record {seq} of the run {run_id} was changed.")
+            raise LedgerCorrupt(f"Record {seq} of the run {run_id} was changed.", seq=seq)
         prev = row.hash
         if seq > after:
             records.append(_record(run_id, row))
@@ -219,7 +280,8 @@ def _record(run_id: RunId, row: Row[Any]) -> Record:
         raise LedgerCorrupt(
             f"Record {row.seq} of the run {run_id} holds what this version of Forge cannot read.",
             hint="Use the version of Forge that wrote it.",
+            seq=row.seq,
         ) from error
     if event.type != row.type or stamp(at) != row.at:
-        raise LedgerCorrupt(f"Record {row.seq} of the run {run_id} was changed.")
+        raise LedgerCorrupt(f"Record {row.seq} of the run {run_id} was changed.", seq=row.seq)
     return Record(run_id=run_id, seq=row.seq, at=at, event=event, prev=row.prev, hash=row.hash)

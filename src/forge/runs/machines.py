@@ -20,6 +20,7 @@ from forge.errors import Conflict, ForgeError, MachineUnknown
 from forge.ids import ConversationId, SandboxId
 from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.lifecycle import State
+from forge.sandbox.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 
@@ -100,6 +101,15 @@ class ConversationMachines:
         if sandbox is None:
             return None
         return MachineStatus(sandbox.facts.id, sandbox.state, sandbox.facts.template)
+
+    async def metrics(self, conversation_id: ConversationId) -> Metrics:
+        """What its machine uses, as the host measures it; a paused one is left paused.
+
+        Raises:
+            MachineUnknown: it has none.
+            SandboxStopped: it ends just now.
+        """
+        return await self._awake(conversation_id).metrics(claims=False)
 
     async def restart(self, conversation_id: ConversationId) -> Sandbox:
         """A new machine in place of the conversation's.

@@ -30,7 +30,7 @@ from forge.errors import (
 from forge.events import Caps, Record
 from forge.ids import RunId, UserId, new_run_id
 from forge.ledger.fold import RunView, fold
-from forge.ledger.read import LedgerReader, RunSummary
+from forge.ledger.read import LedgerReader, RunFilter, RunSummary, Verdict
 from forge.runs.driver import RunDriver
 from forge.runs.engine.base import Drive, RunEngine
 from forge.runs.engine.inline import open_inline
@@ -252,12 +252,18 @@ class RunService:
         await self._engine.resume(run_id)
 
     async def list_runs(
-        self, *, limit: int = 50, before: RunId | None = None, user_id: UserId | None = None
+        self, *, limit: int = 50, before: RunId | None = None, wanted: RunFilter | None = None
     ) -> tuple[RunSummary, ...]:
-        """The newest runs first; `before` goes on after a page's last id. With `user_id` only that
-        user's.
+        """The newest runs first; `before` goes on after a page's last id."""
+        return await self._reader.runs(limit=limit, before=before, wanted=wanted)
+
+    async def verdict(self, run_id: RunId) -> Verdict:
+        """Whether a run's chain is whole, or where it breaks.
+
+        Raises:
+            RunNotFound: there is no such run.
         """
-        return await self._reader.runs(limit=limit, before=before, user_id=user_id)
+        return await self._reader.verdict(run_id)
 
     async def find(self, prefix: str, *, user_id: UserId | None = None) -> RunSummary:
         """The run whose id begins with `prefix`; with `user_id` another's is not found.

@@ -11,13 +11,14 @@ from forge.accounts.receipts import Receipts
 from forge.accounts.service import Accounts
 from forge.accounts.vault import Vault
 from forge.hosting import Hosted, Logins
+from forge.ids import ConversationId, UserId
 from forge.runs.artifacts import Blobs
 from forge.runs.conversations.files import Files
 from forge.runs.conversations.shares import Shares
 from forge.runs.conversations.store import Conversations
 from forge.runs.machines import ConversationMachines
 from forge.runs.service import RunService
-from forge.sandbox.base import SandboxProvider, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig
 from forge.server.doors import Cookie
@@ -125,3 +126,14 @@ def state_in(connection: HTTPConnection) -> State:
 
 state_of = Depends(state_in)
 """A dependency: the state of the app that serves the request."""
+
+
+async def machine_of(state: State, user_id: UserId, conversation_id: ConversationId) -> Sandbox:
+    """The machine of one's conversation, made where there is none.
+
+    Raises:
+        ConversationNotFound: there is no such conversation, or it is another's.
+        ForgeError: as in `forge.runs.machines.ConversationMachines.get`.
+    """
+    await state.conversations.get(user_id, conversation_id)
+    return await state.machines.get(conversation_id, await state.spec())

@@ -1,9 +1,12 @@
 """The files of a sandbox without walls: one folder of this host. For tests alone."""
 
+import errno
 import io
 import os
+import shutil
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +27,14 @@ class Folder(Protocol):
 
     def host_path(self, path: str) -> Path:
         """Where a path of the machine is on this host."""
+
+
+@contextmanager
+def _as_refused(path: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GuestRefused(f"{path[:200]} cannot be {what}: {error.strerror}.") from error
 
 
 class LocalFiles:
@@ -79,6 +90,39 @@ class LocalFiles:
         if not os.path.lexists(entry):
             raise FileNotFound(f"There is no file {path[:200]}.")
         return self._info(entry)
+
+    async def make(self, path: str) -> bool:
+        """See `forge.sandbox.files.Files.make`."""
+        self._machine.check()
+        folder = self._machine.host_path(path)
+        if folder.is_dir():
+            return False
+        with _as_refused(path, "made"):
+            folder.mkdir(parents=True)
+        return True
+
+    async def move(self, source: str, target: str) -> None:
+        """See `forge.sandbox.files.Files.move`."""
+        await self.stat(source)
+        there = self._machine.host_path(target)
+        with _as_refused(target, "made"):
+            there.parent.mkdir(parents=True, exist_ok=True)
+            self._machine.host_path(source).replace(there)
+
+    async def remove(self, path: str) -> bool:
+        """See `forge.sandbox.files.Files.remove`."""
+        self._machine.check()
+        entry = self._machine.host_path(path)
+        if not os.path.lexists(entry):
+            return False
+        with _as_refused(path, "removed"):
+            if entry == self._machine.home:
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        return True
 
     async def pack(self, path: str) -> AsyncIterator[bytes]:
         """See `forge.sandbox.files.Files.pack`."""

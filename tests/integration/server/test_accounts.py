@@ -165,6 +165,8 @@ BODIES = {
     "/api/runs/{run_id}/deny": {"call_id": "c"},
     "/api/runs/{run_id}/resume": {"caps": {"iterations": 1}},
     "/api/conversations/{conversation_id}": {"title": "taken"},
+    "/api/sandbox/{conversation_id}/files/move": {"source": "a", "target": "b"},
+    "/api/sandbox/{conversation_id}/files/folder": {"path": "a"},
 }
 
 

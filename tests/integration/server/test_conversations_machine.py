@@ -1,6 +1,8 @@
 """A conversation's real microVM behind the API: kept, rested, copied, and typed into."""
 
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,6 +71,46 @@ async def test_files_are_listed_read_and_written_while_nothing_runs(server: Serv
             answer = await client.get(f"{base}/files/content", params={"path": wrong})
             assert 400 <= answer.status_code < 600, wrong
             assert answer.headers["content-type"] == "application/problem+json", wrong
+
+
+async def test_a_machine_is_measured_and_its_folders_go_home_as_zip(server: Served):
+    """Without waking it; links are named in the archive, holes are filled; what is moved, removed
+    and made is so.
+    """
+    async with server.client() as client:
+        client.timeout = 200
+        work = (
+            "```bash\nmkdir -p out/deep && echo one > out/deep/one && truncate -s 3M out/hollow\n"
+            "ln -s /etc/passwd out/evil && chmod +x out/deep/one && mkfifo out/pipe\n```"
+        )
+        accepted, _ = await asked(client, work)
+        base = f"/api/sandbox/{accepted['conversation_id']}"
+        answer = await client.get(f"{base}/files/archive?format=zip&path=out")
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as read:
+            assert read.testzip() is None
+            assert sorted(read.namelist()) == ["deep/", "deep/one", "hollow", "left-out.txt"]
+            assert read.read("hollow") == bytes(3 << 20)
+            assert sorted(read.read("left-out.txt").split()) == [b"evil", b"pipe"]
+            assert read.getinfo("deep/one").external_attr >> 16 & 0o100
+        wanted = {"source": "out/deep/one", "target": "elsewhere/two"}
+        assert (await client.post(f"{base}/files/move", json=wanted)).status_code == 200
+        assert (await client.delete(f"{base}/files?path=out")).json()["removed"]
+        made = await client.post(f"{base}/files/folder", json={"path": "new/folder"})
+        assert made.json()["made"]
+        listed = (await client.get(f"{base}/files?depth=2")).json()["items"]
+        assert {each["path"].removeprefix("/home/user/") for each in listed} >= {
+            "elsewhere/two",
+            "new/folder",
+        }
+        assert (await client.delete(f"{base}/files?path=/etc/passwd")).status_code == 422
+        used = (await client.get(f"{base}/metrics")).json()
+        assert used["cpu_seconds"] > 0
+        assert used["memory_rss_bytes"] > 0
+        assert 0 < used["disk_used_bytes"] <= used["disk_limit_bytes"]
+        await client.post(f"{base}/pause")
+        used = (await client.get(f"{base}/metrics")).json()
+        assert (used["state"], used["memory_rss_bytes"]) == ("paused", 0)
+        assert (await client.get(base)).json()["state"] == "paused"
 
 
 async def test_a_terminal_is_typed_into_and_ends_with_its_connection(server: Served):

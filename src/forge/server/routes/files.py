@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from forge.accounts.principal import Principal
 from forge.ids import ConversationId, FileId, RunId, UserId
+from forge.runs.bundles import Packed, zipped
 from forge.runs.conversations.files import File, NewFile
 from forge.runs.conversations.media import HEAD, media_type
 from forge.server.auth import may
@@ -100,6 +101,25 @@ async def list_files(
         who.user_id, limit=limit, cursor=cursor, conversation_id=conversation_id
     )
     return FilePage(items=[_line(each) for each in page], next=after)
+
+
+@router.get("/conversations/{conversation_id}/artifacts/archive", response_class=Response)
+async def archive_artifacts(
+    conversation_id: ConversationId,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("read")],
+) -> Response:
+    """All that a conversation's runs made, the newest of each name, as a zip archive."""
+    await state.conversations.get(who.user_id, conversation_id)
+    await state.hosted.clerk.noted(conversation_id)
+    files = [
+        Packed(each.name, each.sha256, each.size, each.created_at.timestamp())
+        for each in await state.files.newest(who.user_id, conversation_id)
+        if each.kind == "artifact"
+    ]
+    content = await begun(zipped(files, state.blobs))
+    name = f"{conversation_id}.zip"
+    return served(content, name=name, media_type="application/zip", size=None)
 
 
 @router.get("/artifacts/{file_id}")

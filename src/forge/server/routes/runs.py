@@ -1,21 +1,23 @@
 """Runs: which there were, what happened in one, and what may still be told to it."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import Response
 
 from forge.accounts.principal import Principal
-from forge.errors import FileUnknown
+from forge.errors import FileUnknown, InputRefused
 from forge.events import Caps, Totals
-from forge.ids import RunId
-from forge.ledger.fold import RunView
-from forge.ledger.read import RunSummary
+from forge.ids import ConversationId, RunId, UserId
+from forge.ledger.fold import RunView, fold
+from forge.ledger.read import RunFilter, RunSummary, ViewStatus
+from forge.runs.bundles import bundle
 from forge.server.auth import may
 from forge.server.idempotency import Once
-from forge.server.serving import served
+from forge.server.serving import begun, served
 from forge.server.state import State, state_of
 from forge.server.streams import EventStream, place
 
@@ -40,6 +42,19 @@ class RunPage(BaseModel):
 
     items: list[RunLine]
     next: str | None
+
+
+class Verification(BaseModel):
+    """Whether a run's chain is whole. `head` is the hash of its last record, which vouches for all;
+    `broken_at` the number of the first record that is not right, and `why` in words.
+    """
+
+    run_id: RunId
+    intact: bool
+    records: int | None
+    head: str | None
+    broken_at: int | None
+    why: str | None
 
 
 class Cost(BaseModel):
@@ -94,15 +109,55 @@ async def _own(
 Own = Annotated[RunSummary, Depends(_own)]
 
 
+@dataclass(frozen=True)
+class Narrowed:
+    """Which of one's runs are wanted. Times are of their beginning, `until` not counted; `query` is
+    in the title.
+    """
+
+    status: ViewStatus | None = None
+    model: Annotated[str | None, Query(max_length=200)] = None
+    conversation_id: ConversationId | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    query: Annotated[str, Query(max_length=200)] = ""
+
+    def of(self, user_id: UserId) -> RunFilter:
+        """The filter, for one's own runs."""
+        return RunFilter(
+            user_id=user_id,
+            status=self.status,
+            model=self.model,
+            conversation_id=self.conversation_id,
+            since=_in_utc(self.since),
+            until=_in_utc(self.until),
+            text=self.query,
+        )
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    """A time that any calendar has.
+
+    Raises:
+        InputRefused: in UTC it would be before the first year, or after the last.
+    """
+    try:
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise InputRefused(f"{at.isoformat() if at else at} is no time of this world.") from error
+
+
 @router.get("")
 async def list_runs(
     state: Annotated[State, state_of],
     who: Annotated[Principal, may("read")],
+    narrowed: Annotated[Narrowed, Depends()],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: RunId | None = None,
 ) -> RunPage:
-    """One's runs."""
-    found = await state.runs.list_runs(user_id=who.user_id, limit=limit + 1, before=cursor)
+    """One's runs, all or those that are wanted."""
+    wanted = narrowed.of(who.user_id)
+    found = await state.runs.list_runs(limit=limit + 1, before=cursor, wanted=wanted)
     items = [RunLine.model_validate(run, from_attributes=True) for run in found[:limit]]
     return RunPage(items=items, next=items[-1].id if len(found) > limit else None)
 
@@ -114,6 +169,25 @@ async def show_run(
     """What a run came to so far: the fold of its ledger, its chain checked."""
     view = await state.runs.show(own.id, user_id=who.user_id)
     return {**_VIEW.dump_python(view, mode="json"), "totals": view.totals().model_dump(mode="json")}
+
+
+@router.get("/{run_id}/verify")
+async def verify_run(own: Own, state: Annotated[State, state_of]) -> Verification:
+    """Whether the run's ledger is whole: every record's hash is made again, from the first on."""
+    found = await state.runs.verdict(own.id)
+    return Verification(run_id=own.id, **found._asdict())
+
+
+@router.get("/{run_id}/export", response_class=Response)
+async def export_run(
+    own: Own, state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
+) -> Response:
+    """The run to take away, as a zip archive: its ledger as JSON lines, what it made and was given,
+    and a manifest with their digests. Of a run that goes on, what there is so far.
+    """
+    records = await state.runs.records(own.id, user_id=who.user_id)
+    content = await begun(bundle(fold(records), records, state.blobs))
+    return served(content, name=f"{own.id}.zip", media_type="application/zip", size=None)
 
 
 @router.get("/{run_id}/cost")

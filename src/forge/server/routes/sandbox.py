@@ -1,25 +1,79 @@
-"""Machines: can they run here, and a conversation's own: its files, its terminal, its ports."""
+"""Machines: what this server can do, and a conversation's own: its life, its use, its ports."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter
 from pydantic import BaseModel
-from starlette.responses import StreamingResponse
 
 from forge.accounts.principal import Principal
 from forge.ids import ConversationId
-from forge.runs.conversations.media import UNKNOWN
-from forge.sandbox.base import Sandbox
-from forge.sandbox.files import HOME
+from forge.sandbox.base import Probe
 from forge.server.auth import may
 from forge.server.idempotency import Once
-from forge.server.serving import begun, served
-from forge.server.state import State, state_of
+from forge.server.state import State, machine_of, state_of
 
 router = APIRouter(prefix="/api/sandbox", tags=["sandbox"], route_class=Once)
 
-Path = Annotated[str, Query(min_length=1, max_length=4096)]
-_MIB = 1 << 20
+
+class Tried(BaseModel):
+    """An accelerator that was tried, and why it works or does not."""
+
+    accelerator: str
+    works: bool
+    reason: str
+    duration_ms: float
+
+
+class Warm(BaseModel):
+    """How many machines of a template are warm, ready in milliseconds."""
+
+    template: str
+    ready: int
+
+
+class Pool(BaseModel):
+    """The warm machines: how many of each kind are kept at most, and those there are."""
+
+    keep: int
+    ready: list[Warm]
+
+
+class Ability(BaseModel):
+    """What machines this server makes. `accelerator` is the best that booted a guest, null where
+    none did, and `why` says so in words; `template` is what machines are made from unless another
+    is asked for; `pool` is null where none is kept warm.
+    """
+
+    provider: str
+    accelerator: str | None
+    why: str
+    attempts: list[Tried]
+    version: str
+    cached: bool
+    template: str
+    pool: Pool | None
+
+
+class Usage(BaseModel):
+    """What a machine uses, as the host measures it: the machine itself is not asked, nor woken.
+    `cpu_percent` is of one processor since the reading before; memory is 0 while it is paused.
+    """
+
+    state: str
+    uptime_s: float
+    cpu_seconds: float
+    cpu_percent: float
+    memory_rss_bytes: int
+    memory_pss_bytes: int
+    memory_private_bytes: int
+    memory_limit_bytes: int
+    disk_used_bytes: int
+    disk_limit_bytes: int
+    sent_bytes: int
+    received_bytes: int
+
+
+METRICS = tuple(name for name in Usage.model_fields if name != "state")
 
 
 class MachineLine(BaseModel):
@@ -29,24 +83,6 @@ class MachineLine(BaseModel):
     id: str | None
     state: str
     template: str | None
-
-
-class FileEntry(BaseModel):
-    """A file in a machine. `modified` is seconds since 1970."""
-
-    path: str
-    kind: str
-    size: int
-    mode: int
-    modified: float
-    target: str | None
-
-
-class Listing(BaseModel):
-    """A folder of a machine."""
-
-    path: str
-    items: list[FileEntry]
 
 
 class PortLine(BaseModel):
@@ -62,23 +98,18 @@ class Ports(BaseModel):
     items: list[PortLine]
 
 
-class Written(BaseModel):
-    """A file that was written."""
-
-    path: str
-    size: int
-
-
 @router.get("")
-async def status(state: Annotated[State, state_of], _: Annotated[Principal, may("read")]) -> Any:
+async def status(
+    state: Annotated[State, state_of], _: Annotated[Principal, may("read")]
+) -> Ability:
     """What this server can do, as it was last found out."""
-    return await state.provider.probe()
+    return _ability(state, await state.provider.probe())
 
 
 @router.post("/probe")
-async def probe(state: Annotated[State, state_of], _: Annotated[Principal, may("run")]) -> Any:
+async def probe(state: Annotated[State, state_of], _: Annotated[Principal, may("run")]) -> Ability:
     """Find out now: a real guest is booted on each accelerator. Takes up to a minute."""
-    return await state.provider.probe(fresh=True)
+    return _ability(state, await state.provider.probe(fresh=True))
 
 
 @router.get("/{conversation_id}")
@@ -92,6 +123,21 @@ async def machine(
     return _line(state, conversation_id)
 
 
+@router.get("/{conversation_id}/metrics")
+async def machine_metrics(
+    conversation_id: ConversationId,
+    state: Annotated[State, state_of],
+    who: Annotated[Principal, may("read")],
+) -> Usage:
+    """What the conversation's machine uses now. Looking does not keep it awake."""
+    await state.conversations.get(who.user_id, conversation_id)
+    found = await state.machines.metrics(conversation_id)
+    line = _line(state, conversation_id)
+    return Usage.model_validate(
+        {"state": line.state, **{name: getattr(found, name) for name in METRICS}}
+    )
+
+
 @router.post("/{conversation_id}/start")
 async def start(
     conversation_id: ConversationId,
@@ -99,7 +145,7 @@ async def start(
     who: Annotated[Principal, may("run")],
 ) -> MachineLine:
     """Make the machine where there is none, or resume it."""
-    await _machine(state, who, conversation_id)
+    await machine_of(state, who.user_id, conversation_id)
     return _line(state, conversation_id)
 
 
@@ -139,87 +185,6 @@ async def stop(
     return _line(state, conversation_id)
 
 
-@router.get("/{conversation_id}/files")
-async def list_machine_files(
-    conversation_id: ConversationId,
-    state: Annotated[State, state_of],
-    who: Annotated[Principal, may("read")],
-    path: Path = HOME,
-    depth: Annotated[int, Query(ge=1, le=10)] = 1,
-) -> Listing:
-    """A folder of the machine."""
-    sandbox = await _machine(state, who, conversation_id)
-    found = await sandbox.files.list(path, depth=depth)
-    return Listing(
-        path=path,
-        items=[
-            FileEntry(
-                path=_shown(each.path),
-                kind=each.kind,
-                size=each.size,
-                mode=each.mode,
-                modified=each.modified,
-                target=None if each.target is None else _shown(each.target),
-            )
-            for each in found
-        ],
-    )
-
-
-@router.get("/{conversation_id}/files/content", response_class=Response)
-async def read_machine_file(
-    conversation_id: ConversationId,
-    path: Path,
-    state: Annotated[State, state_of],
-    who: Annotated[Principal, may("read")],
-) -> Response:
-    """A file of the machine, as a download."""
-    sandbox = await _machine(state, who, conversation_id)
-    content = await begun(sandbox.files.read(path))
-    return served(content, name=path, media_type=UNKNOWN, size=None)
-
-
-@router.put(
-    "/{conversation_id}/files/content",
-    status_code=201,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-            },
-        }
-    },
-)
-async def write_machine_file(
-    conversation_id: ConversationId,
-    path: Path,
-    request: Request,
-    state: Annotated[State, state_of],
-    who: Annotated[Principal, may("run")],
-) -> Written:
-    """Write a file in the machine: the body is its bytes."""
-    sandbox = await _machine(state, who, conversation_id)
-    return Written(path=path, size=await sandbox.files.write(path, request.stream()))
-
-
-@router.get("/{conversation_id}/files/archive", response_class=Response)
-async def archive(
-    conversation_id: ConversationId,
-    state: Annotated[State, state_of],
-    who: Annotated[Principal, may("read")],
-    path: Path = HOME,
-) -> Response:
-    """A folder of the machine as a tar archive."""
-    sandbox = await _machine(state, who, conversation_id)
-    await sandbox.files.stat(path)
-    return StreamingResponse(
-        await begun(sandbox.files.pack(path)),
-        media_type="application/x-tar",
-        headers={"Content-Disposition": f'attachment; filename="{conversation_id}.tar"'},
-    )
-
-
 @router.get("/{conversation_id}/ports")
 async def list_ports(
     conversation_id: ConversationId,
@@ -227,14 +192,30 @@ async def list_ports(
     who: Annotated[Principal, may("read")],
 ) -> Ports:
     """The ports that something in the machine listens on."""
-    sandbox = await _machine(state, who, conversation_id)
+    sandbox = await machine_of(state, who.user_id, conversation_id)
     found = await sandbox.ports.list()
     return Ports(items=[PortLine(port=each.port, address=each.address) for each in found])
 
 
-async def _machine(state: State, who: Principal, conversation_id: ConversationId) -> Sandbox:
-    await state.conversations.get(who.user_id, conversation_id)
-    return await state.machines.get(conversation_id, await state.spec())
+def _ability(state: State, found: Probe) -> Ability:
+    keep = state.forge.settings.pool
+    warm = state.forge.machines.warm()
+    best = next((each for each in found.attempts if each.accelerator == found.accelerator), None)
+    reasons = "; ".join(f"{each.accelerator}: {each.reason}" for each in found.attempts)
+    return Ability(
+        provider=found.provider,
+        accelerator=found.accelerator,
+        why=best.reason if best else reasons,
+        attempts=[Tried.model_validate(each, from_attributes=True) for each in found.attempts],
+        version=found.version,
+        cached=found.cached,
+        template=state.forge.settings.template,
+        pool=None
+        if warm is None
+        else Pool(
+            keep=keep, ready=[Warm(template=name, ready=n) for name, n in sorted(warm.items())]
+        ),
+    )
 
 
 def _line(state: State, conversation_id: ConversationId) -> MachineLine:
@@ -244,8 +225,3 @@ def _line(state: State, conversation_id: ConversationId) -> MachineLine:
     return MachineLine(
         conversation_id=conversation_id, id=found.id, state=found.state, template=found.template
     )
-
-
-def _shown(path: str) -> str:
-    """A path as JSON can hold it: bytes that are not UTF-8 are shown as U+FFFD."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
