@@ -125,6 +125,24 @@ class ServerSettings(BaseSettings):
         default=SecretStr(""),
     )
 
+    preview_wait_s: float = setting(
+        "FORGE_PREVIEW_WAIT_S",
+        "How long a program in a machine may take to begin its answer to a browser, and to go on "
+        "with it, in seconds.",
+        "0: refused; from 0.1 to 600.",
+        default=30.0,
+        ge=0.1,
+        le=600,
+    )
+    preview_mib: int = setting(
+        "FORGE_PREVIEW_MIB",
+        "How much such a program may send in one answer, or over one WebSocket, in MiB.",
+        "0: refused; from 1 to 65,536.",
+        default=256,
+        ge=1,
+        le=65536,
+    )
+
     log: LogLevel = setting(
         "FORGE_LOG",
         "From which level the server logs: `debug`, `info` (a line for each request too) or "

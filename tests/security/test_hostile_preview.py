@@ -2,108 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from forge.errors import PortUnreachable
-from served import Served, served
-
-
-class Connection:
-    """A connection to a program that is a socket of the test's."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer, self.closed = reader, writer, False
-
-    async def read(self) -> bytes:
-        return await self._reader.read(65_536)
-
-    async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def finish(self) -> None:
-        self._writer.write_eof()
-
-    def close(self) -> None:
-        self.closed = True
-        self._writer.close()
-
-
-class Guest:
-    """The ports of a machine in which one program answers 8000 with what it was told to."""
-
-    def __init__(self) -> None:
-        self.answer: Any = b""
-        self.heard: list[bytes] = []
-        self.asked: list[int] = []
-        self.opened: list[Connection] = []
-        self.port = 0
-
-    async def list(self) -> tuple[()]:
-        return ()
-
-    async def connect(self, port: int) -> Connection:
-        self.asked.append(port)
-        if port != 8000:
-            raise PortUnreachable(f"Nothing listens on {port}.")
-        self.opened.append(Connection(*await asyncio.open_connection("127.0.0.1", self.port)))
-        return self.opened[-1]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            self.heard.append(await reader.readuntil(b"\r\n\r\n"))
-            async for piece in self._pieces():
-                writer.write(piece)
-                await writer.drain()
-        except ConnectionError:
-            self.heard.append(b"(cut off)")
-        finally:
-            writer.close()
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        if isinstance(self.answer, bytes):
-            yield self.answer
-            return
-        for _ in range(200_000):
-            yield self.answer[0]
-
-
-class Talk:
-    """A conversation with a machine, and a browser that looks at it."""
-
-    def __init__(self, server: Served, guest: Guest, client: Any, conversation_id: str) -> None:
-        self.server, self.guest, self.client, self.id = server, guest, client, conversation_id
-        self.base = f"/api/sandbox/{conversation_id}/ports/8000"
-
-
-@asynccontextmanager
-async def talking(folder: Path, **config: Any) -> AsyncIterator[Talk]:
-    guest = Guest()
-    listener = await asyncio.start_server(guest.serve, "127.0.0.1", 0)
-    guest.port = listener.sockets[0].getsockname()[1]
-    async with listener, served(folder, single_user=False, **config) as server:
-        key = await server.person("ada")
-        async with server.client(key) as client:
-            made = (await client.post("/api/conversations", json={})).json()
-            await client.post(f"/api/sandbox/{made['id']}/start")
-            server.home.provider.made[-1].ports = guest  # type: ignore[assignment]
-            yield Talk(server, guest, client, made["id"])
+from previewing import Talk, page, talking
 
 
 @pytest.fixture
 async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(tmp_path) as talk:
         yield talk
-
-
-def page(*headers: str, status: str = "200 OK", body: bytes = b"hello") -> bytes:
-    head = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", ""]
-    return "\r\n".join(head).encode() + body
 
 
 async def test_a_page_is_shown_in_a_cage_and_our_keys_stay_out(talk: Talk):
@@ -219,6 +130,34 @@ async def test_a_program_that_says_nothing_is_given_up(tmp_path: Path):
             shown = await talk.client.get(f"{talk.base}/")
             answered.set()
         assert (shown.status_code, shown.json()["code"]) == (404, "port_unreachable")
+
+
+async def test_a_head_that_comes_drop_by_drop_is_given_up(tmp_path: Path):
+    """The whole of it has one deadline, however often some of it comes."""
+
+    async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                writer.write(b"X-A: b\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        except ConnectionError:
+            writer.close()
+
+    async with talking(tmp_path, preview_wait_s=0.3) as talk:
+        async with await asyncio.start_server(dripping, "127.0.0.1", 0) as listener:
+            talk.guest.port = listener.sockets[0].getsockname()[1]
+            shown = await talk.client.get(f"{talk.base}/")
+        assert (shown.status_code, shown.json()["code"]) == (404, "port_unreachable")
+
+
+async def test_no_service_worker_comes_out_of_a_machine(talk: Talk):
+    """One would go on in the browser after the page has gone."""
+    talk.guest.answer = page("Content-Type: text/javascript", "Service-Worker-Allowed: /")
+    answer = await talk.client.get(f"{talk.base}/sw.js", headers={"Service-Worker": "script"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+    assert talk.guest.asked == []
 
 
 async def test_an_endless_body_is_cut_off(tmp_path: Path):

@@ -84,6 +84,8 @@ def config_of(settings: Settings) -> ServerConfig:
         proxies=settings.proxies,
         single_user=single,
         sign_up=settings.sign_up,
+        preview_wait_s=settings.preview_wait_s,
+        preview_limit=settings.preview_mib << 20,
     )
 
 

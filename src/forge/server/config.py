@@ -30,6 +30,7 @@ class ServerConfig:
     owner_key: str = field(default="", repr=False)
     preview_wait_s: float = 30.0
     preview_limit: int = 256 << 20
+    preview_message: int = 1 << 20
 
     @property
     def url(self) -> str:

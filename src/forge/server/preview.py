@@ -7,6 +7,7 @@ redirect is an answer like any other. Of a request only the headers that a page 
 cookie or a key of ours. Of an answer only those that describe its body come out, so it sets no
 cookie and asks for no password. A page is caged: its policy gives it no origin, so what it does in
 a browser it does as nobody, and no address but this server's. Head, body and waits are bounded.
+`preview_socket` has the same for WebSockets.
 """
 
 import asyncio
@@ -121,7 +122,11 @@ class _Exchange:
             return  # it may have answered already
 
     async def head(self) -> h11.Response:
-        """The answer's head."""
+        """The answer's head. All of it has one deadline: it could come byte by byte."""
+        async with _deadline(self._bounds.wait_s):
+            return await self._head()
+
+    async def _head(self) -> h11.Response:
         for _ in range(MOST_INTERIM + 1):
             event = await self._event()
             if isinstance(event, h11.Response):
@@ -180,10 +185,14 @@ async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenera
         await rest.aclose()
 
 
-def _asked(port: int, path: str, request: Request) -> h11.Request:
+def target_of(path: str, query: str) -> str:
+    """What the program is asked for."""
     target = "/" + quote(path, safe="/~!$&'()*+,;=:@-._")
-    if request.url.query:
-        target += "?" + quote(request.url.query, safe="/~!$&'()*+,;=:@-._?%")
+    return target + ("?" + quote(query, safe="/~!$&'()*+,;=:@-._?%") if query else "")
+
+
+def _asked(port: int, path: str, request: Request) -> h11.Request:
+    target = target_of(path, request.url.query)
     headers = [("Host", f"localhost:{port}"), ("Connection", "close")]
     headers += [(name, value) for name, value in request.headers.items() if name in INWARD]
     length = request.headers.get("content-length")

@@ -25,6 +25,9 @@ STARTED_S = 15.0
 
 _WAITING = 2048
 
+_TYPED = 1 << 20
+"""The largest message that a WebSocket of ours takes, in bytes."""
+
 
 class _Server(uvicorn.Server):
     """Says when it answers, and leaves the signals alone."""
@@ -93,5 +96,5 @@ def _settings(app: FastAPI, config: ServerConfig) -> uvicorn.Config:
         forwarded_allow_ips=list(config.proxies),
         timeout_graceful_shutdown=END_S,
         h11_max_incomplete_event_size=32 * 1024,
-        ws_max_size=1 << 20,
+        ws_max_size=max(config.preview_message, _TYPED),
     )

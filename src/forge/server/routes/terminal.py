@@ -9,7 +9,8 @@ client does not take what is shown, the shell waits.
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from signal import SIGKILL
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from forge.sandbox.base import Sandbox
 from forge.sandbox.commands import NO_DEADLINE, Command, Size
 from forge.sandbox.output import Display, Output
 from forge.server.auth import admitted
-from forge.server.state import State, state_of
+from forge.server.state import State, machine_of, state_of
 
 router = APIRouter(prefix="/api/sandbox", tags=["sandbox"])
 
@@ -47,12 +48,18 @@ async def terminal(
     socket: WebSocket, conversation_id: ConversationId, state: Annotated[State, state_of]
 ) -> None:
     """Type in a shell of the conversation's machine."""
-    try:
+    async with refusing(socket):
         who = await admitted(socket, "run")
-        await state.conversations.get(who.user_id, conversation_id)
-        sandbox = await state.machines.get(conversation_id, await state.spec())
+        sandbox = await machine_of(state, who.user_id, conversation_id)
         await socket.accept()
         await _shell(socket, sandbox)
+
+
+@asynccontextmanager
+async def refusing(socket: WebSocket) -> AsyncIterator[None]:
+    """Close the WebSocket with the reason where the block ends with one of Forge's errors."""
+    try:
+        yield
     except ForgeError as error:
         await _close(socket, _POLICY, error.message)
     except ExceptionGroup as failed:
