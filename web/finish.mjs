@@ -2,7 +2,14 @@
  * After vite: node finish.mjs FOLDER. Puts what sandboxed pages may load into FOLDER/vendor, and a
  * smaller copy (.br, .gz) beside every file that gets smaller, so that the server compresses nothing.
  */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
@@ -30,7 +37,10 @@ function compress(path) {
     [constants.BROTLI_PARAM_QUALITY]: quality,
     [constants.BROTLI_PARAM_SIZE_HINT]: content.length,
   };
-  const smaller = { br: brotliCompressSync(content, { params }), gz: gzipSync(content, { level: 9 }) };
+  const smaller = {
+    br: brotliCompressSync(content, { params }),
+    gz: gzipSync(content, { level: 9 }),
+  };
   for (const [ending, bytes] of Object.entries(smaller)) {
     if (bytes.length < content.length) writeFileSync(`${path}.${ending}`, bytes);
   }
