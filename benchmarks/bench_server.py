@@ -42,7 +42,7 @@ async def local(home, images, notify):
     await provider.close()
 """
 TICKS = (
-    "```python\nimport time\nfor n in range(100):\n    print(n, flush=True); time.sleep(0.1)\n```"
+    "```python\nimport time\nfor n in range(300):\n    print(n, flush=True); time.sleep(0.05)\n```"
 )
 READY_S = 120
 
@@ -220,7 +220,10 @@ def main() -> None:
         with server(folder) as (pid, url, _, _):
             time.sleep(1)
             tell("the server's memory (RSS), idle", rss_mib(pid), "MiB", 1)
+            before = cpu_s(pid)
             asyncio.run(first_event(url, wanted.times))
+            used = (cpu_s(pid) - before) / wanted.times * 1000
+            tell("a question and its whole run, server's processor time", used, "ms", wanted.times)
             asyncio.run(streams(pid, url, wanted.streams))
             tell("the server's memory (RSS), after that", rss_mib(pid), "MiB", 1)
             asyncio.run(pages(url, folder, wanted.conversations, wanted.times))
