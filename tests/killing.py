@@ -54,11 +54,27 @@ class Found:
 
 
 class Killing:
-    """One home, killed again and again."""
+    """One home, killed again and again.
 
-    def __init__(self, home: Path, url: str, key: str, *, engine: str, where: str = "") -> None:
-        self._home, self._url, self._key = home, url, key
-        self._engine, self._where = engine, where
+    Args:
+        home: the servers' folder.
+        provider: the address of the models' provider, and its key.
+        engine: what carries runs out.
+        where: the database, if it is not in the home.
+        machines: a home of Forge's for real microVMs; None for machines without walls.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        provider: tuple[str, str],
+        *,
+        engine: str,
+        where: str = "",
+        machines: Path | None = None,
+    ) -> None:
+        self._home, (self._url, self._key) = home, provider
+        self._engine, self._where, self._machines = engine, where, machines
         self._shown: dict[RunId, dict[int, str]] = {}
         self.found = Found()
 
@@ -73,7 +89,7 @@ class Killing:
         program = Path(__file__).with_name("serving.py")
         child = await asyncio.create_subprocess_exec(
             sys.executable, str(program), str(self._home), self._where, self._engine,
-            self._url, self._key, str(runs),
+            str(self._machines or ""), self._url, self._key, str(runs),
             stdout=asyncio.subprocess.PIPE, start_new_session=True,
             env={
                 "PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -105,7 +121,10 @@ class Killing:
 
     async def look(self) -> Found:
         """Compare what was shown with the ledgers, once all is over."""
-        self.found.left = processes_in(self._home / "machines")
+        self.found.left = processes_in(self._machines or self._home / "machines")
+        if self._machines is not None:
+            folder = self._machines / "machines"
+            self.found.left += [each.name for each in folder.iterdir() if each.is_dir()]
         async with Database.open(self._where or self._home / "forge.db") as database:
             reader = LedgerReader(database)
             for run in await reader.runs(limit=100_000):
@@ -131,14 +150,24 @@ class Killing:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """The processes that work in this folder: machines that nobody owns any more."""
+    """The processes that work in this folder, or hold a file of it open: machines that nobody owns
+    any more.
+    """
     found: list[str] = []
     for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
+        if process.name.isdecimal() and int(process.name) != os.getpid():
             with contextlib.suppress(OSError):  # it ended meanwhile
-                if (process / "cwd").readlink().is_relative_to(folder):
+                held = [process / "cwd", *(process / "fd").iterdir()]
+                if any(_target(each).is_relative_to(folder) for each in held):
                     found.append(process.name)
     return found
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.readlink()
+    except OSError:  # it was closed meanwhile
+        return Path("/")
 
 
 def fresh_home(folder: Path) -> Path:

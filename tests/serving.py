@@ -1,11 +1,15 @@
-"""A server of runs in a process of its own, to be killed: machines without walls, a real model's
-wire to a scripted provider, a real database. It takes up what the one before it left.
+"""A server of runs in a process of its own, to be killed: a real model's wire to a scripted
+provider, a real database, and machines without walls, or microVMs where it is given a home of
+Forge's for them. It takes up what the one before it left.
 """
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
@@ -21,6 +25,9 @@ from forge.runs.orders import Orders
 from forge.runs.service import RunService, open_runs
 from forge.runs.wish import RunWish
 from forge.runs.workers import Workers, working
+from forge.sandbox.base import SandboxProvider
+from forge.sandbox.images.stock import Images
+from forge.sandbox.qemu.provider import open_provider
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
 from forge.testing.sandbox import LocalProvider
@@ -32,16 +39,31 @@ async def show(service: RunService, run_id: RunId) -> None:
         print(run_id, record.seq, record.hash, flush=True)  # noqa: T201 - to whoever started it
 
 
-async def main(home: Path, where: str, engine: str, url: str, key: str, runs: int) -> None:
+@asynccontextmanager
+async def provided(machines: str) -> AsyncIterator[SandboxProvider]:
+    """Where machines come from."""
+    if not machines:
+        yield cast("SandboxProvider", LocalProvider())
+        return
+    home = Path(machines)
+    async with open_provider(home, Images(home).find, lambda _: None) as provider:
+        await provider.reap()
+        yield provider
+
+
+async def main(
+    home: Path, where: str, engine: str, machines: str, url: str, key: str, runs: int
+) -> None:
     """Resume what is open, begin `runs` more, and show all of them until they are over."""
     clock, model = SystemClock(), AnthropicModel("claude-sonnet-5-5", key, url)
     async with (
         Database.open(where or home / "forge.db") as database,
-        open_machines_of(LocalProvider()) as machines,
+        provided(machines) as provider,
+        open_machines_of(provider) as talks,
         working(workers := Workers(database, clock)) as owner,
     ):
         driver = RunDriver(
-            machines=machines,
+            machines=talks,
             model_of=lambda _: model,
             ledger=LedgerWriter(database, clock),
             reader=LedgerReader(database),
@@ -73,5 +95,5 @@ async def main(home: Path, where: str, engine: str, url: str, key: str, runs: in
 
 
 if __name__ == "__main__":
-    home, where, engine, url, key, runs = sys.argv[1:]
-    asyncio.run(main(Path(home), where, engine, url, key, int(runs)))
+    home, where, engine, machines, url, key, runs = sys.argv[1:]
+    asyncio.run(main(Path(home), where, engine, machines, url, key, int(runs)))

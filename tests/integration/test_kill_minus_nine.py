@@ -19,7 +19,7 @@ async def test_a_server_killed_at_any_moment_loses_and_repeats_nothing(tmp_path:
     """
     chance = random.Random(9)
     async with scripted_provider(work) as server:
-        killing = Killing(fresh_home(tmp_path), server.anthropic_url, server.key, engine=engine)
+        killing = Killing(fresh_home(tmp_path), (server.anthropic_url, server.key), engine=engine)
         for _ in range(3):
             await killing.round(3, kill_after=chance.uniform(0, 0.2), shown=chance.randint(1, 12))
         await killing.round(1, kill_after=None)
@@ -37,7 +37,7 @@ async def test_the_same_on_postgresql(tmp_path: Path, request: pytest.FixtureReq
     with request.getfixturevalue("postgres").database() as url:
         async with scripted_provider(work) as server:
             killing = Killing(
-                fresh_home(tmp_path), server.anthropic_url, server.key, engine="dbos", where=url
+                fresh_home(tmp_path), (server.anthropic_url, server.key), engine="dbos", where=url
             )
             for _ in range(2):
                 await killing.round(

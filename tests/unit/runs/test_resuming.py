@@ -338,3 +338,25 @@ async def test_a_conversation_goes_on_with_its_machine_and_its_words(tmp_path: P
         assert "keep 41" in words[0]
         assert "Noted." in words[-2]
         assert "add one" in words[-1]
+
+
+async def test_whoever_was_taken_over_cannot_append_any_more(tmp_path: Path):
+    """A server that was thought dead wakes up in the middle of a call: its machine is stopped, its
+    followers are told, and the run has one end, by the other one.
+    """
+    script = [python("import time; time.sleep(1)"), Reply([Say("Done.")])]
+    async with (
+        asked(script) as (_, model),
+        house(tmp_path, model=model) as sleeper,
+        house(tmp_path, model=model) as other,
+    ):
+        run_id = await sleeper.service.submit(RunWish("go"))
+        await seen_until(sleeper, run_id, lambda e: isinstance(e, ToolStarted))
+        assert await other.driver.reopen(run_id) is not None
+        await other.service._engine.resume(run_id)
+        events = await events_of(other, run_id)
+        await sleeper.service._engine.wait(run_id)
+        assert (await other.settled(run_id)).status == "done"
+        assert all(sandbox.stopped for sandbox in sleeper.provider.made)
+    assert [event.outcome for event in only(events, ToolFinished)] == ["interrupted"]
+    assert len(only(events, RunFinished)) == 1
