@@ -57,6 +57,8 @@ def tried(operation: Any, url: str, key: str, ids: dict[str, str]) -> list[str]:
             kind = answer.headers.get("content-type", [""])[0]
             if kind != "application/problem+json":
                 wrong.append(f"{_name(operation)}: {answer.status_code} as {kind}")
+        elif not {str(answer.status_code), "default"} & set(operation.definition.raw["responses"]):
+            wrong.append(f"{_name(operation)}: {answer.status_code} is not in the description")
 
     check()
     return wrong
