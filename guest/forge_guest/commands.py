@@ -58,12 +58,15 @@ class Commands:
         """
         running = self._start(stream.request, background=False)
         try:
-            await stream.message({"pid": running.pid})
-            with running.tape.listening() as listener:
-                async with abandoning(stream) as tasks:
-                    feeding = tasks.create_task(_feed(running, stream))
-                    await running.play(listener, stream)
-                    feeding.cancel()
+            # At once, not some turns of the loop later: a new host that asks what runs must not
+            # be told of what the one before it waited for.
+            with stream.calling(running.give_up):
+                await stream.message({"pid": running.pid})
+                with running.tape.listening() as listener:
+                    async with abandoning(stream) as tasks:
+                        feeding = tasks.create_task(_feed(running, stream))
+                        await running.play(listener, stream)
+                        feeding.cancel()
         except BaseException:
             running.give_up()
             raise
