@@ -24,14 +24,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
-from forge.sandbox.qemu.machine import QemuSandbox
-
 from forge.sandbox.base import SandboxSpec
 from forge.sandbox.commands import Command
 from forge.sandbox.images.stock import Images
+from forge.sandbox.machines.machine import Machine
 from forge.sandbox.output import Display, Output
 from forge.sandbox.processes import cpu_seconds
 from forge.sandbox.qemu.provider import open_provider
+from forge.sandbox.qemu.running import Running
 from forge.settings import read_settings
 
 SIZE = 64 * 1024 * 1024
@@ -133,12 +133,12 @@ class Port:
         return data
 
 
-async def _raw(machine: QemuSandbox, found: dict[str, list[Spent]]) -> None:
+async def _raw(machine: Machine, found: dict[str, list[Spent]]) -> None:
     """Stop the agent, move the bytes both ways, and let it go on."""
 
     async def here(_: Output | Display) -> None:
         running = machine._running  # noqa: SLF001 -- nobody else may use the port like this
-        assert running is not None
+        assert isinstance(running, Running)
         port = Port(running.launched.agent_fd)
         assert port.take(len(MARK)) == MARK
         for name, act in (
@@ -161,11 +161,11 @@ async def _content() -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _write(machine: QemuSandbox) -> None:
+async def _write(machine: Machine) -> None:
     assert await machine.files.write("large", _content()) == SIZE
 
 
-async def _read(machine: QemuSandbox) -> None:
+async def _read(machine: Machine) -> None:
     size = 0
     async with contextlib.aclosing(machine.files.read("large")) as pieces:
         async for piece in pieces:
@@ -200,7 +200,7 @@ async def main() -> None:
     found: dict[str, list[Spent]] = defaultdict(list)
     async with open_provider(settings.home, lambda _: image, lambda _: None) as provider:
         machine = await provider.create(SandboxSpec())
-        assert isinstance(machine, QemuSandbox)
+        assert isinstance(machine, Machine)
         for _ in range(ROUNDS):
             with _measured(machine.pid, found["write"]):
                 await _write(machine)

@@ -40,7 +40,9 @@ def _report(name: str, value: float, unit: str, n: int) -> None:
 async def main() -> None:
     """Measure on this host, with the base template."""
     settings = read_settings()
-    pauses, first, resumes = [], [], []
+    pauses: list[float] = []
+    first: list[float] = []
+    resumes: list[float] = []
     async with open_provider(settings.home, Images(settings.home).find, lambda _: None) as provider:
         for _ in range(RUNS):
             machine = await provider.create(SPEC)

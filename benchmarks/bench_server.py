@@ -132,11 +132,10 @@ async def streams(pid: int, url: str, many: int) -> None:
     async with httpx2.AsyncClient(base_url=url, timeout=600) as client:
         before = cpu_s(pid)
         async with client.stream("POST", "/api/chat", json={"message": TICKS}) as asked:
-            lines = asked.aiter_lines()
-            async for line in lines:
-                if line.startswith("data: "):
-                    run_id = json.loads(line[6:])["run_id"]
-                    break
+            first = await anext(
+                line async for line in asked.aiter_lines() if line.startswith("data: ")
+            )
+            run_id = json.loads(first[6:])["run_id"]
             async with asyncio.TaskGroup() as group:
                 for _ in range(many):
                     group.create_task(read(f"/api/runs/{run_id}/events"))

@@ -12,14 +12,14 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import cast
 
 from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
 from forge.events import Caps, ModelRequested, Notice, RunStarted
-from forge.ids import new_run_id, new_sandbox_id
+from forge.ids import new_run_id
 from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
 from forge.messages import AssistantMessage, Text, ToolCall
@@ -30,13 +30,12 @@ from forge.runs.orders import Orders
 from forge.runs.owner import this_process
 from forge.runs.service import open_runs
 from forge.runs.wish import RunWish
-from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from forge.sandbox.code import CodeResult
-from forge.sandbox.commands import Command, ExecResult
-from forge.sandbox.files import FileInfo
 from forge.sandbox.output import Output, Sink
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
+from forge.testing.sandbox import LocalInterpreter, LocalProvider
 from forge.usage import Usage
 
 STEPS = 200
@@ -47,6 +46,7 @@ class InstantModel:
 
     name = "offline:instant"
     priced = False
+    uses_tools = True
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Some deltas and the whole."""
@@ -65,61 +65,34 @@ class InstantModel:
         """Nothing to free."""
 
 
-class InstantSandbox:
+class InstantInterpreter(LocalInterpreter):
     """Every call is over at once."""
 
-    def __init__(self) -> None:
-        self.facts = SandboxFacts(new_sandbox_id(datetime.now(UTC)), "instant", "none", "base", 0)
-
-    async def exec(self, _command: Command, _sink: Sink) -> ExecResult:
-        """Nothing."""
-        return ExecResult(0, None, timed_out=False, duration_ms=0)
-
-    async def run_code(
-        self, _code: str, sink: Sink, *, deadline_s: float, context: str = "default"
+    async def run(
+        self,
+        code: str,
+        sink: Sink,
+        *,
+        deadline_s: float,
+        context: str = "default",
     ) -> CodeResult:
         """One line of output."""
+        assert code
         assert deadline_s > 0
         assert context
         await sink(Output("stdout", b"1\n"))
         return CodeResult("ok", 0)
 
-    async def write_file(self, _path: str, _content: AsyncIterator[bytes]) -> int:
-        """Nothing."""
-        return 0
 
-    async def read_file(self, _path: str, *, limit: int) -> AsyncGenerator[bytes, None]:
-        """Nothing."""
-        yield b""[:limit]
+class InstantProvider(LocalProvider):
+    """Machines that are an empty folder, in which code is over at once."""
 
-    async def list_files(self, _path: str, *, depth: int = 1) -> tuple[FileInfo, ...]:
-        """A home with some files that do not change."""
-        assert depth
-        return tuple(FileInfo(f"/home/user/{n}", "file", 1, 0o644, 1.0) for n in range(20))
-
-    async def stop(self) -> None:
-        """Nothing to free."""
-
-
-class InstantProvider:
-    """Machines at once."""
-
-    name = "instant"
-
-    async def probe(self, *, fresh: bool = False) -> Probe:
-        """Nothing to find out."""
-        return Probe("instant", "none", (), "0", cached=not fresh)
-
-    async def create(self, _spec: SandboxSpec) -> Sandbox:
+    async def create(self, spec: SandboxSpec) -> Sandbox:
         """A machine."""
-        return InstantSandbox()
-
-    async def reap(self) -> int:
-        """Nothing."""
-        return 0
-
-    async def close(self) -> None:
-        """Nothing to free."""
+        machine = await super().create(spec)
+        local = self.made[-1]
+        local.code = InstantInterpreter(local)
+        return machine
 
 
 def say(name: str, value: float, n: int) -> None:
@@ -131,7 +104,7 @@ async def steps(folder: Path, database: Database) -> list[float]:
     clock = SystemClock()
     model = InstantModel()
     driver = RunDriver(
-        machines=ConversationMachines(InstantProvider()),
+        machines=ConversationMachines(cast("SandboxProvider", InstantProvider())),
         model_of=lambda _: model,
         ledger=LedgerWriter(database, clock),
         reader=LedgerReader(database),
