@@ -165,8 +165,7 @@ class ServerSettings(BaseSettings):
 
     server: Address | Literal[""] = setting(
         "FORGE_SERVER",
-        "The server that `forge run`, `forge chat` and `forge runs stop` ask, as "
-        "`https://forge.example`.",
+        "The server that the terminal asks, as `https://forge.example`.",
         "Empty: the one that serves `FORGE_HOME` now, or none: they do it themselves.",
         default="",
     )
@@ -175,6 +174,13 @@ class ServerSettings(BaseSettings):
         "The key that `FORGE_SERVER` is asked with; never shown.",
         "Empty: none, as a server that asks for no login needs none.",
         default=SecretStr(""),
+    )
+    plain_http: Literal["refuse", "allow"] = setting(
+        "FORGE_PLAIN_HTTP",
+        "Whether `FORGE_API_KEY` may go to another computer over plain HTTP, where others on the "
+        "way can read it: `refuse` or `allow`.",
+        "Empty: `refuse`.",
+        default="refuse",
     )
 
     @field_validator("supabase_jwt_secret")

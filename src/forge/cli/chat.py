@@ -22,7 +22,7 @@ from forge.cli.uploads import give, upload
 from forge.cli.watch import watch
 from forge.errors import ForgeError, InputRefused, LedgerError
 from forge.events import RunStarted
-from forge.runs.wish import Upload
+from forge.runs.wish import Upload, check_route
 from forge.settings import Settings
 
 WELCOME = """\
@@ -57,6 +57,7 @@ class Order:
 
     model: str = ""
     template: str = ""
+    route: str = ""
     goes_on: bool = False
     conversation: str = ""
 
@@ -145,9 +146,10 @@ def _open_fence(lines: list[str]) -> bool:
 async def chat(settings: Settings, order: Order, screen: Screen) -> Exit:
     """Talk until the person leaves; returns what the command ends with."""
     idle = False
+    check_route(order.route)
     with stopping(screen.notice) as stop:
         try:
-            async with linked(settings, screen, order.model) as link:
+            async with linked(settings, screen, order.model, order.route) as link:
                 talking = await _begun(link, order, screen)
                 screen.notice(WELCOME)
                 if stop.asked is None:
@@ -167,7 +169,7 @@ class _Talking:
     """A conversation that goes on; `id` is empty until its first message."""
 
     link: Link
-    template: str
+    order: Order
     screen: Screen
     id: str = ""
 
@@ -178,15 +180,16 @@ async def _begun(link: Link, order: Order, screen: Screen) -> _Talking:
     Raises:
         ConversationNotFound, InputRefused: there is no such conversation, or none at all.
     """
-    talking = _Talking(link, order.template, screen)
+    talking = _Talking(link, order, screen)
     if order.goes_on:
-        talking.id = order.conversation or await _latest(link)
+        wanted = order.conversation
+        talking.id = await link.client.talks.find(wanted) if wanted else await _latest(link)
         await _history(talking)
     return talking
 
 
 async def _latest(link: Link) -> str:
-    if not (found := await link.client.talks(1)):
+    if not (found := await link.client.talks.list(1)):
         raise InputRefused(
             "There is no conversation to go on with.", hint="`forge chat` begins one."
         )
@@ -231,7 +234,7 @@ async def _answer(talking: _Talking, talk: Talk, text: str, stop: Stopping) -> N
     match text:
         case "/new":
             if talking.id:
-                await client.end_machine(talking.id)
+                await client.talks.end_machine(talking.id)
             talking.id = ""
             talking.screen.line("A new conversation begins, in a fresh machine.")
         case "/history":
@@ -239,13 +242,15 @@ async def _answer(talking: _Talking, talk: Talk, text: str, stop: Stopping) -> N
         case _:
             wanted: dict[str, Any] = {
                 "message": text,
-                "files": [await give(client, each) for each in talk.files.values()],
+                "files": [(await give(client, each)).id for each in talk.files.values()],
             }
+            if talking.order.route:
+                wanted["route"] = talking.order.route
             if talking.id:
                 wanted["conversation_id"] = talking.id
-            body = talking.link.body(wanted, talking.template)
+            body = talking.link.body(wanted, talking.order.template)
             view = LiveView(talking.screen, begun=lambda asked: _begins(talking, talk, asked))
-            await watch(talking.link, body, view, stop, None)
+            await watch(client, client.ask(body), view, stop, None)
 
 
 def _begins(talking: _Talking, talk: Talk, started: RunStarted) -> None:
@@ -260,7 +265,7 @@ async def _history(talking: _Talking) -> None:
     if not talking.id:
         screen.line("Nothing was said yet.")
         return
-    found = await talking.link.client.talk(talking.id)
+    found = await talking.link.client.talks.show(talking.id)
     screen.line(f"{one_line(found.title)} ({found.id})", "bold")
     for said in found.messages:
         screen.line("» " + said.text.strip() if said.role == "user" else said.text.strip())

@@ -1,19 +1,21 @@
-"""`forge runs list` and `forge runs show`: what the ledger says of runs."""
+"""`forge runs list` and `forge runs show`: what a server, or this process, says of one's runs.
 
-import json
+What is shown of a run is the fold of its records, whose chain is checked here, not believed.
+"""
+
 from collections.abc import Sequence
 
 from forge.cli import words
 from forge.cli.exits import Exit
 from forge.cli.harmless import one_line
+from forge.cli.link import linked
 from forge.cli.live import clipped, displayed, print_call
-from forge.cli.outfolder import Kept
 from forge.cli.render import Screen
+from forge.client.said import RunLine
 from forge.events import ToolDisplayed
+from forge.ledger.chain import check
 from forge.ledger.fold import RunView, StepView, ToolView, fold
-from forge.ledger.read import RunSummary
 from forge.settings import Settings
-from forge.wiring import history_only, open_forge
 
 _ID = len("run_") + 14
 """Ten characters of time and four of luck; `show` takes the beginning of an id."""
@@ -23,11 +25,11 @@ _OUTPUT_LINES = 20
 
 async def list_runs(settings: Settings, screen: Screen, limit: int, *, as_json: bool) -> Exit:
     """Print the newest runs first."""
-    async with open_forge(settings, screen.notice, history_only()) as forge:
-        runs = await forge.service.list_runs(limit=limit)
+    async with linked(settings, screen, asking=False) as link:
+        runs = await link.client.runs(limit)
     if as_json:
         for run in runs:
-            screen.raw_json(json.dumps(run._asdict(), default=str))
+            screen.raw_json(run.model_dump_json(ensure_ascii=True))
     elif runs:
         screen.table(("RUN", "STARTED", "STATUS", "TOOK", "MODEL", "PROMPT"), _rows(runs))
     else:
@@ -35,7 +37,7 @@ async def list_runs(settings: Settings, screen: Screen, limit: int, *, as_json: 
     return Exit.DONE
 
 
-def _rows(runs: Sequence[RunSummary]) -> list[tuple[str, ...]]:
+def _rows(runs: Sequence[RunLine]) -> list[tuple[str, ...]]:
     return [
         (
             run.id[:_ID],
@@ -53,8 +55,9 @@ def _rows(runs: Sequence[RunSummary]) -> list[tuple[str, ...]]:
 
 async def show_run(settings: Settings, screen: Screen, prefix: str, *, as_json: bool) -> Exit:
     """Print one run, from its prompt to its totals; its chain was checked on the way."""
-    async with open_forge(settings, screen.notice, history_only()) as forge:
-        records = await forge.service.records(prefix)
+    async with linked(settings, screen, asking=False) as link:
+        records = await link.client.recorded(prefix)
+    check(records)
     if as_json:
         for record in records:
             screen.raw_json(record.model_dump_json(ensure_ascii=True))
@@ -63,7 +66,7 @@ async def show_run(settings: Settings, screen: Screen, prefix: str, *, as_json: 
     _print_beginning(view, screen)
     for step in view.steps:
         _print_step(step, screen)
-    _print_end(view, screen, forge.kept)
+    _print_end(view, screen)
     screen.line(f"Ledger: {words.plural(len(records), 'record')}, chain verified", "dim")
     return Exit.DONE
 
@@ -115,15 +118,14 @@ def _print_tool(tool: ToolView, screen: Screen) -> None:
     screen.line(f"  {tool.outcome or 'not finished'}{took}", "dim")
 
 
-def _print_end(view: RunView, screen: Screen, kept: Kept) -> None:
+def _print_end(view: RunView, screen: Screen) -> None:
     screen.line()
     for notice in view.notices:
         screen.line(f"! {one_line(notice)}", "yellow")
     for artifact in view.artifacts:
-        screen.line(
-            f"→ {one_line(artifact.name)} ({words.size(artifact.size)}), kept as "
-            f"{kept(artifact.sha256)}"
-        )
+        screen.line(f"→ {one_line(artifact.name)} ({words.size(artifact.size)}, {artifact.sha256})")
+    if view.artifacts:
+        screen.line(f"`forge runs export {view.id[:_ID]} --files DIR` fetches what it made.", "dim")
     if view.error is not None:
         screen.error(view.error)
     whole = view.totals()

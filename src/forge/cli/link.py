@@ -15,6 +15,7 @@ from forge.cli.render import Screen
 from forge.client import beacon
 from forge.client.api import Client, open_client
 from forge.client.wire import Place
+from forge.errors import SettingsInvalid
 from forge.runs.owner import is_alive
 from forge.settings import ModelChoice, Settings, choose_model
 from forge.wiring import history_only
@@ -53,11 +54,12 @@ async def linked(
     where all is answered in words, or nothing is `asking` a model, no machine is made ready.
 
     Raises:
+        SettingsInvalid: the key would go where others can read it.
         ForgeError: in this process, as in `forge.wiring.open_forge`; with a server, that it cannot
             be asked is said when it is.
     """
     if settings.server:
-        place = Place(settings.server, settings.api_key.get_secret_value())
+        place = _place(settings, screen)
         screen.notice(f"Asking the server at {settings.server}; its settings count.")
         async with open_client(lambda: place, screen.notice) as client:
             yield Link(client, model)
@@ -88,7 +90,13 @@ async def _in_process(
     from forge.server.config import ServerConfig
     from forge.wiring import open_forge
 
-    config = ServerConfig(body_limit=_LARGEST_PROMPT, upload_limit=_LARGEST_FILE)
+    config = ServerConfig(
+        host=settings.host,
+        port=settings.port,
+        public_url=settings.public_url,
+        body_limit=_LARGEST_PROMPT,
+        upload_limit=_LARGEST_FILE,
+    )
     async with open_forge(settings, screen.notice, choice) as forge:
         if machines:
             await forge.machines.prepare(screen.building)
@@ -98,6 +106,26 @@ async def _in_process(
             open_client(_here, screen.notice, transport, local=True) as client,
         ):
             yield client
+
+
+def _place(settings: Settings, screen: Screen) -> Place:
+    """The server of `FORGE_SERVER`, and the key for it.
+
+    Raises:
+        SettingsInvalid: the key would go to another computer over plain HTTP.
+    """
+    place = Place(settings.server, settings.api_key.get_secret_value())
+    if not place.exposes_key:
+        return place
+    if settings.plain_http != "allow":
+        raise SettingsInvalid(
+            f"{settings.server} is asked over plain HTTP, where others on the way could read "
+            "FORGE_API_KEY; nothing was sent.",
+            hint="Use its https:// address, or a tunnel (`ssh -L 3000:localhost:3000 HOST`, then "
+            "FORGE_SERVER=http://localhost:3000), or allow it with FORGE_PLAIN_HTTP=allow.",
+        )
+    screen.important(f"FORGE_API_KEY goes to {settings.server} where others can read it.")
+    return place
 
 
 def _here() -> Place:

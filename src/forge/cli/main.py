@@ -6,23 +6,25 @@ printed in words; one that nobody foresaw is one line and a log file, and never 
 """
 
 import sys
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forge.cli import limits
 from forge.cli.accounts import accounts, secrets
+from forge.cli.conversations import conversations
 from forge.cli.doing import Json
 from forge.cli.doing import do as _do
+from forge.cli.files import files
 from forge.cli.microvm import microvm
+from forge.cli.runs import Out, runs
 from forge.cli.templates import template
 from forge.cli.volumes import volume
 
 if TYPE_CHECKING:
     from forge.cli.exits import Exit
     from forge.cli.render import Screen
-    from forge.cli.telling import Order
     from forge.settings import Settings
 
 app = typer.Typer(
@@ -34,11 +36,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-runs = typer.Typer(help="Look at the runs there were.", no_args_is_help=True)
 image = typer.Typer(help="Make what machines boot from.", no_args_is_help=True)
 app.add_typer(accounts, name="accounts")
 app.add_typer(secrets, name="secrets")
 app.add_typer(runs, name="runs")
+app.add_typer(conversations, name="conversations")
+app.add_typer(files, name="files")
 app.add_typer(image, name="image")
 app.add_typer(template, name="template")
 app.add_typer(microvm, name="microvm")
@@ -56,20 +59,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _usd(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or value < 0:
-        raise typer.BadParameter(f"{text!r} is not an amount of US dollars.")
-    return value
-
-
-_Out = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The folder for the files it makes; else forge-out/<run>."),
-]
 _Route = Annotated[
     str,
     typer.Option(
@@ -103,22 +92,11 @@ def run(  # noqa: PLR0913 - one argument per option of the command
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
     template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
     route: _Route = "",
-    out: _Out = None,
-    max_iterations: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="At most this many model calls; 0: no limit."),
-    ] = None,
-    max_usd: Annotated[
-        Decimal | None,
-        typer.Option(parser=_usd, metavar="USD", help="At most this cost; 0: no limit."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="At most this many tokens; 0: no limit.")
-    ] = None,
-    max_wall: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="No model call after this; 0: no limit."),
-    ] = None,
+    out: Out = None,
+    max_iterations: limits.Iterations = None,
+    max_usd: limits.Usd = None,
+    max_tokens: limits.Tokens = None,
+    max_wall: limits.Wall = None,
     volume: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME:PATH[:ro]", help="A volume for the machine; may be repeated."),
@@ -136,10 +114,7 @@ def run(  # noqa: PLR0913 - one argument per option of the command
             files=file or (),
             model=model,
             out=out,
-            max_iterations=max_iterations,
-            max_tokens=max_tokens,
-            max_usd=max_usd,
-            max_wall_s=max_wall,
+            caps=limits.Limits(max_iterations, max_tokens, max_usd, max_wall),
             as_json=json,
             volumes=volume or (),
             template=template,
@@ -152,14 +127,15 @@ def run(  # noqa: PLR0913 - one argument per option of the command
 
 @app.command()
 def chat(
-    conversation: Annotated[
-        str, typer.Argument(metavar="CONVERSATION", help="With --continue: which one.")
-    ] = "",
     model: Annotated[str, typer.Option(metavar="NAME", help=_MODEL)] = "",
     template: Annotated[str, typer.Option(metavar="NAME", help=_TEMPLATE)] = "",
+    route: _Route = "",
     goes_on: Annotated[
-        bool, typer.Option("--continue", help="Go on with an earlier conversation, or the last.")
+        bool, typer.Option("--continue", help="Go on with the conversation that was used last.")
     ] = False,
+    conversation: Annotated[
+        str, typer.Option(metavar="ID", help="Go on with this conversation.")
+    ] = "",
 ) -> None:
     """Talk in the terminal: one conversation, in a machine that is kept between messages."""
 
@@ -167,7 +143,7 @@ def chat(
         from forge.cli.chat import Order
         from forge.cli.chat import chat as talk
 
-        order = Order(model, template, goes_on or bool(conversation), conversation)
+        order = Order(model, template, route, goes_on or bool(conversation), conversation)
         return await talk(settings, order, screen)
 
     _do(command)
@@ -229,86 +205,6 @@ def restore(
         from forge.cli.backup import restore as put_back
 
         return await put_back(settings, screen, file, sha256, force=force)
-
-    _do(command)
-
-
-@runs.command("list")
-def runs_list(
-    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many runs.")] = 20,
-    json: Json = False,
-) -> None:
-    """List the runs, newest first."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.history import list_runs
-
-        return await list_runs(settings, screen, limit, as_json=json)
-
-    _do(command)
-
-
-_RUN = typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")
-_WHY = typer.Option(metavar="TEXT", help="What the run and its ledger are told.")
-
-
-@runs.command("stop")
-def runs_stop(run_id: Annotated[str, _RUN]) -> None:
-    """End a run that goes on. Its last event says what it cost."""
-    _tell(run_id, "stop", {})
-
-
-@runs.command("steer")
-def runs_steer(
-    run_id: Annotated[str, _RUN],
-    text: Annotated[str, typer.Argument(help="What the model hears at its next step.")],
-) -> None:
-    """Say something to a run that goes on."""
-    _tell(run_id, "steer", {"text": text})
-
-
-@runs.command("approve")
-def runs_approve(
-    run_id: Annotated[str, _RUN],
-    call: Annotated[str, typer.Argument(help="The call that waits, as it was shown.")],
-    why: Annotated[str, _WHY] = "",
-) -> None:
-    """Let a call that waits for you be made."""
-    _tell(run_id, "approve", {"call_id": call, "why": why})
-
-
-@runs.command("deny")
-def runs_deny(
-    run_id: Annotated[str, _RUN],
-    call: Annotated[str, typer.Argument(help="The call that waits, as it was shown.")],
-    why: Annotated[str, _WHY] = "",
-) -> None:
-    """Let a call that waits for you not be made."""
-    _tell(run_id, "deny", {"call_id": call, "why": why})
-
-
-def _tell(run_id: str, order: "Order", body: dict[str, str]) -> None:
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.telling import tell
-
-        return await tell(settings, screen, run_id, order, body)
-
-    _do(command)
-
-
-@runs.command("show")
-def runs_show(
-    run_id: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")
-    ],
-    json: Json = False,
-) -> None:
-    """Show one run. Every step, its cost, code and output; its ledger is checked."""
-
-    async def command(settings: "Settings", screen: "Screen") -> "Exit":
-        from forge.cli.history import show_run
-
-        return await show_run(settings, screen, run_id, as_json=json)
 
     _do(command)
 

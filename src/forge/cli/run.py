@@ -4,10 +4,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from forge.cli.exits import Exit
+from forge.cli.limits import NO_LIMITS, Limits
 from forge.cli.link import linked
 from forge.cli.live import LiveView, say_written
 from forge.cli.outfolder import OutFolder, Written
@@ -24,30 +24,17 @@ from forge.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked on the command line. Caps that are None are the settings' own."""
+    """What was asked on the command line. Caps that are not named are the settings' own."""
 
     prompt: str
     files: Sequence[Path] = ()
     model: str = ""
     out: Path | None = None
-    max_iterations: int | None = None
-    max_tokens: int | None = None
-    max_usd: Decimal | None = None
-    max_wall_s: float | None = None
+    caps: Limits = NO_LIMITS
     as_json: bool = False
     volumes: Sequence[str] = ()
     template: str = ""
     route: str = ""
-
-    def named_caps(self) -> dict[str, int | float | str]:
-        """The caps that were named; for the rest the settings' own count."""
-        named = {
-            "iterations": self.max_iterations,
-            "tokens": self.max_tokens,
-            "usd": None if self.max_usd is None else str(self.max_usd),
-            "wall_s": self.max_wall_s,
-        }
-        return {name: value for name, value in named.items() if value is not None}
 
 
 def prompt_from(argument: str | None) -> str:
@@ -100,13 +87,14 @@ async def _run(settings: Settings, order: Order, screen: Screen, stop: Stopping)
     async with linked(settings, screen, order.model, order.route) as link:
         wanted = {
             "message": order.prompt,
-            "files": [await give(link.client, each) for each in files],
+            "files": [(await give(link.client, each)).id for each in files],
             "route": order.route or None,
-            "caps": order.named_caps(),
+            "caps": order.caps.named(),
             "machine": {"own": True, "volumes": [asdict(each) for each in mounts]},
         }
         view = JsonView(screen) if order.as_json else LiveView(screen)
-        return await watch(link, link.body(wanted, order.template), view, stop, order.out)
+        asking = link.client.ask(link.body(wanted, order.template))
+        return await watch(link.client, asking, view, stop, order.out)
 
 
 class JsonView:

@@ -11,8 +11,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 from forge.client.api import Client
+from forge.client.said import FileLine
 from forge.errors import InputRefused
-from forge.ids import FileId
 from forge.runs.wish import Upload, check_name
 
 _PIECE = 256 * 1024
@@ -55,8 +55,8 @@ def uploads(paths: Sequence[Path]) -> tuple[Upload, ...]:
     return tuple(upload(path) for path in paths)
 
 
-async def give(client: Client, given: Upload) -> FileId:
-    """Give the server a file; returns what it is called there.
+async def give(client: Client, given: Upload, conversation_id: str = "") -> FileLine:
+    """Give the server a file, of a conversation where one is named; returns it as it is kept.
 
     Raises:
         InputRefused: it cannot be read, or changed while it was.
@@ -65,10 +65,10 @@ async def give(client: Client, given: Upload) -> FileId:
     """
     check_name(given.name)
     async with aclosing(given.open()) as pieces:
-        kept = await client.upload(given.name, pieces)
+        kept = await client.files.put(given.name, pieces, conversation_id)
     if kept.size != given.size:
         raise InputRefused(f"The file {given.name} changed while it was read.")
-    return kept.id
+    return kept
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> InputRefused:

@@ -6,13 +6,12 @@ a server that is lost keeps it: then it goes on there.
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from forge.cli.exits import Exit, of_error, of_run
-from forge.cli.link import Link
 from forge.cli.outfolder import OutFolder, Written
 from forge.cli.stopping import Stopping
 from forge.client.api import Asked, Client
@@ -26,6 +25,9 @@ OUT = Path("forge-out")
 
 STOP_S = 30.0
 """How long a run that was stopped may take to end: a second, and more on a busy host."""
+
+GRACE_S = 5.0
+"""How long a question may still be on its way after a signal: a run that has begun is stopped."""
 
 _AGAIN_S = 0.5
 
@@ -47,7 +49,11 @@ class View(Protocol):
 
 
 async def watch(
-    link: Link, wanted: Mapping[str, Any], view: View, stop: Stopping, out: Path | None
+    client: Client,
+    asking: AbstractAsyncContextManager[Asked],
+    view: View,
+    stop: Stopping,
+    out: Path | None,
 ) -> Exit:
     """Ask, print what happens to the run's end and put its artifacts where the person finds them. A
     signal meanwhile stops the run, and its end is still seen.
@@ -55,10 +61,10 @@ async def watch(
     Raises:
         ForgeError: it was refused, or its server was lost or is none.
     """
-    asked = await _followed(link.client, wanted, view, stop)
+    asked = await _followed(client, asking, view, stop)
     folder = OutFolder(out) if out is not None else OutFolder(OUT, (asked.run_id,))
     saved = Exit.DONE
-    for written in await _fetched(link.client, asked.run_id, folder, view.artifacts.values()):
+    for written in await fetched(client, asked.run_id, folder, view.artifacts.values()):
         view.written(written)
         if written.error is not None:
             saved = of_error(type(written.error))
@@ -69,22 +75,43 @@ async def watch(
     return code or saved
 
 
-async def _followed(client: Client, wanted: Mapping[str, Any], view: View, stop: Stopping) -> Asked:
+async def _followed(
+    client: Client, asking: AbstractAsyncContextManager[Asked], view: View, stop: Stopping
+) -> Asked:
     wish = asyncio.Event()
-    with stop.by(wish.set):
-        async with client.ask(wanted) as asked, together() as tasks:
-            stopping = tasks.create_task(_stop_when(wish, client, asked.run_id))
-            try:
-                async for record in asked.records:
-                    view.show(record)
-            except (ServerUnreachable, asyncio.CancelledError):
-                raise
-            except BaseException:
-                await _abandon(client, asked.run_id)
-                raise
-            finally:
-                stopping.cancel()
-    return asked
+    async with together() as tasks:
+        leaving = tasks.create_task(_leave_when(wish))
+        with stop.by(wish.set):
+            async with asking as asked:
+                leaving.cancel()
+                await _shown(client, asked, view, wish)
+            return asked
+
+
+async def _leave_when(wish: asyncio.Event) -> None:
+    """Give a question up when that is wished for, unless its run begins at once.
+
+    Raises:
+        ServerUnreachable: it did not; whether it will is not known.
+    """
+    await wish.wait()
+    await asyncio.sleep(GRACE_S)
+    raise ServerUnreachable("It was stopped before the server had said whether the run began.")
+
+
+async def _shown(client: Client, asked: Asked, view: View, wish: asyncio.Event) -> None:
+    async with together() as tasks:
+        stopping = tasks.create_task(_stop_when(wish, client, asked.run_id))
+        try:
+            async for record in asked.records:
+                view.show(record)
+        except (ServerUnreachable, asyncio.CancelledError):
+            raise
+        except BaseException:
+            await _abandon(client, asked.run_id)
+            raise
+        finally:
+            stopping.cancel()
 
 
 async def _stop_when(wish: asyncio.Event, client: Client, run_id: RunId) -> None:
@@ -125,7 +152,7 @@ async def _abandon(client: Client, run_id: RunId) -> None:
                     continue
 
 
-async def _fetched(
+async def fetched(
     client: Client, run_id: RunId, folder: OutFolder, artifacts: Iterable[ArtifactSaved]
 ) -> list[Written]:
     """Put each artifact into the folder; one that cannot be does not keep the others from it."""
@@ -134,7 +161,7 @@ async def _fetched(
         kept = Path(name) / "artifact"
         for artifact in artifacts:
             try:
-                await client.download(run_id, artifact.sha256, artifact.size, kept)
+                await client.files.made(run_id, artifact.sha256, artifact.size, kept)
             except ForgeError as error:
                 found.append(Written(artifact, None, error))
             else:

@@ -2,151 +2,119 @@
 
 What comes back is checked before it is believed: ids are ids, records are this run's, files have
 the size and digest that the ledger says.
+
+A question whose answer was lost is sent again under the same key, which the server carries out
+once; then its run is followed. One that never reached a server was not asked, and is not.
 """
 
-import errno
-import hashlib
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import httpx2
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from forge.client.follow import Following, Notify, messages
-from forge.client.wire import Find, Wire, open_wire
-from forge.errors import HostUnfit, InputRefused, NoSpace, ServerForeign, ServerUnreachable
+from forge.client.files import Files
+from forge.client.follow import FIRST_WAIT_S, LONGEST_WAIT_S, Following, Notify, messages
+from forge.client.said import Accepted, Diff, RunLine, RunPage, checked, run_part
+from forge.client.sse import Message
+from forge.client.talks import Talks
+from forge.client.wire import Find, Wire, never_sent, open_wire
+from forge.errors import ForgeError, ServerForeign, ServerUnreachable
 from forge.events import Record
-from forge.ids import ConversationId, FileId, MessageId, RunId, is_id
+from forge.ids import ConversationId, RunId
 
-T = TypeVar("T", bound=BaseModel)
+RESEND_S = 60.0
+"""How long a question whose answer was lost is sent again: a restart takes seconds. Longer than
+that a person would rather be told than wait for what may not have been asked."""
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def _of(prefix: str) -> AfterValidator:
-    def checked(text: Any) -> Any:
-        if not is_id(text, prefix):
-            raise ValueError(f"not an id that begins with {prefix}_")
-        return text
-
-    return AfterValidator(checked)
-
-
-ARun = Annotated[RunId, _of("run")]
-AConversation = Annotated[ConversationId, _of("conv")]
-AMessage = Annotated[MessageId, _of("msg")]
-AFile = Annotated[FileId, _of("file")]
-
-
-class _Said(BaseModel):
-    """What a server says: a newer one may say more."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Accepted(_Said):
-    """Where everything is that a question began."""
-
-    run_id: ARun
-    conversation_id: AConversation
-
-
-class Kept(_Said):
-    """An upload as the server keeps it."""
-
-    id: AFile
-    sha256: str
-    size: int
-
-
-class RunLine(_Said):
-    """A run in a list."""
-
-    id: ARun
-    created_at: datetime
-    finished_at: datetime | None
-    model: str
-    title: str
-    status: str
-
-
-class TalkLine(_Said):
-    """A conversation in a list."""
-
-    id: AConversation
-    title: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class Word(_Said):
-    """What was said in a conversation."""
-
-    role: str
-    text: str
-    run_id: ARun | None
-
-
-class Talk(TalkLine):
-    """A conversation with the branch in view."""
-
-    messages: list[Word]
-
-
-class _Runs(_Said):
-    items: list[RunLine]
-    next: str | None
-
-
-class _Talks(_Said):
-    items: list[TalkLine]
-    next: str | None
+ASK = "/api/chat"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A run that was begun, and its records as they happen."""
+    """A run that goes on, and its records as they happen."""
 
     run_id: RunId
-    conversation_id: ConversationId
+    conversation_id: ConversationId | None
     records: AsyncGenerator[Record, None]
 
 
 class Client:
-    """Asks one server."""
+    """Asks one server. `talks` and `files` are what it asks about those."""
 
     def __init__(self, wire: Wire, notify: Notify) -> None:
         self._wire, self._notify = wire, notify
+        self.talks, self.files = Talks(wire), Files(wire)
 
     @asynccontextmanager
-    async def ask(self, wanted: Mapping[str, Any]) -> AsyncIterator[Asked]:
+    async def ask(self, wanted: Mapping[str, Any], path: str = ASK) -> AsyncIterator[Asked]:
         """Begin a run and follow it; leaving the block does not end it. `wanted` is the body of
-        `POST /api/chat`.
+        `POST /api/chat`, or of the other address that begins one.
 
         Raises:
-            ServerUnreachable: the server does not answer; whether the run began is not known.
+            ServerUnreachable: the server does not answer. Whether the run began is not known,
+                unless it could not be reached at all.
             ServerForeign: it answers as no server of Forge does.
             ForgeError: what the server says is wrong.
         """
-        async with (
-            self._wire.stream("POST", "/api/chat", body=wanted) as pieces,
-            aclosing(messages(pieces)) as stream,
-        ):
-            try:
-                first = await anext(stream)
-            except StopAsyncIteration:
-                raise ServerUnreachable("The server ended the stream before it began.") from None
-            if first.name != "accepted":
-                raise ServerForeign("The server did not say which run it began.")
-            begun = _checked(Accepted, first.data)
+        async with AsyncExitStack() as stack:
+            begun, stream = await self._accepted(stack, path, wanted)
             following = Following(self._wire, begun.run_id, self._notify)
-            async with aclosing(following.records(stream)) as records:
-                yield Asked(begun.run_id, begun.conversation_id, records)
+            records = await stack.enter_async_context(aclosing(following.records(stream)))
+            yield Asked(begun.run_id, begun.conversation_id, records)
+
+    async def _accepted(
+        self, stack: AsyncExitStack, path: str, wanted: Mapping[str, Any]
+    ) -> tuple[Accepted, AsyncGenerator[Message, None]]:
+        """The first event of the stream, and the stream; sent until one comes."""
+        key = {"idempotency-key": secrets.token_urlsafe(24)}
+        loop = asyncio.get_running_loop()
+        until, wait, sent = loop.time() + RESEND_S, FIRST_WAIT_S, False
+        while True:
+            try:
+                async with AsyncExitStack() as attempt:
+                    asking = self._wire.stream("POST", path, body=wanted, headers=key)
+                    pieces = await attempt.enter_async_context(asking)
+                    stream = await attempt.enter_async_context(aclosing(messages(pieces)))
+                    begun = await _first(stream)
+                    stack.push_async_exit(attempt.pop_all())
+                    return begun, stream
+            except ForgeError as error:
+                sent = sent or not never_sent(error)
+                if not sent or not error.retry or loop.time() + wait > until:
+                    raise
+                self._notify(f"The answer was lost ({error.message}) Asking the same again …")
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_S)
+
+    def again(self, run_id: str, wanted: Mapping[str, Any]) -> AbstractAsyncContextManager[Asked]:
+        """Ask what a run was asked once more, and follow it. `wanted` is what is to differ.
+
+        Raises:
+            ForgeError: as in `ask`.
+        """
+        return self.ask(wanted, f"/api/runs/{run_part(run_id)}/rerun")
+
+    @asynccontextmanager
+    async def resumed(self, last: Record, body: Mapping[str, Any]) -> AsyncIterator[Asked]:
+        """Let a run go on after its last record, and follow it from there. `body` has its caps.
+
+        Raises:
+            RunOver: it goes on already, or it ended otherwise than by a cap or an interruption.
+            ForgeError: the server refuses, or cannot be reached.
+        """
+        await self.tell(last.run_id, "resume", body)
+        following = Following(self._wire, last.run_id, self._notify, after=last)
+        async with aclosing(following.records()) as records:
+            yield Asked(last.run_id, None, records)
 
     def follow(self, run_id: RunId) -> AsyncGenerator[Record, None]:
         """A run's records from its beginning to its end. The caller closes it.
@@ -156,13 +124,24 @@ class Client:
         """
         return Following(self._wire, run_id, self._notify).records()
 
+    async def recorded(self, run_id: str) -> list[Record]:
+        """The records that a run has now, all of them; `run_id` may be the beginning of its id.
+
+        Raises:
+            RunNotFound: there is no such run, or more than one.
+            ForgeError: the server refuses, or cannot be reached.
+        """
+        following = Following(self._wire, run_part(run_id), self._notify)
+        async with aclosing(following.recorded()) as records:
+            return [record async for record in records]
+
     async def stop(self, run_id: RunId) -> None:
         """End a run; its last record follows.
 
         Raises:
             ForgeError: the server refuses, or cannot be reached.
         """
-        await self._wire.ask("POST", f"/api/runs/{run_id}/stop")
+        await self._wire.ask("POST", f"/api/runs/{run_part(run_id)}/stop")
 
     async def tell(self, run_id: RunId, what: str, body: Mapping[str, Any]) -> None:
         """Tell a run something: `steer`, `approve`, `deny` or `resume`, with its body.
@@ -170,7 +149,7 @@ class Client:
         Raises:
             ForgeError: the server refuses, or cannot be reached.
         """
-        await self._wire.ask("POST", f"/api/runs/{run_id}/{what}", body=body)
+        await self._wire.ask("POST", f"/api/runs/{run_part(run_id)}/{what}", body=body)
 
     async def runs(self, limit: int) -> list[RunLine]:
         """The newest runs.
@@ -185,93 +164,29 @@ class Client:
                 "limit": min(100, limit - len(found)),
                 **({"cursor": cursor} if cursor else {}),
             }
-            page = _checked(_Runs, await self._wire.text("GET", "/api/runs", query=query))
+            page = checked(RunPage, await self._wire.text("GET", "/api/runs", query=query))
             found += page.items
             cursor = page.next if page.items else None
         return found[:limit]
 
-    async def talks(self, limit: int, search: str = "") -> list[TalkLine]:
-        """The conversations used last; with `search` those in which it was said.
+    async def diff(self, one: str, other: str) -> Diff:
+        """How a run differs from another.
 
         Raises:
             ForgeError: the server refuses, or cannot be reached.
         """
-        query = {"limit": min(100, limit), **({"query": search} if search else {})}
-        return _checked(
-            _Talks, await self._wire.text("GET", "/api/conversations", query=query)
-        ).items
+        path = f"/api/runs/{run_part(one)}/diff/{run_part(other)}"
+        return checked(Diff, await self._wire.text("GET", path))
 
-    async def talk(self, conversation_id: str) -> Talk:
-        """A conversation and what was said in it.
 
-        Raises:
-            ForgeError: the server refuses, or cannot be reached.
-        """
-        path = f"/api/conversations/{_id(conversation_id, 'conv')}"
-        return _checked(Talk, await self._wire.text("GET", path))
-
-    async def export(self, conversation_id: str, form: str) -> bytes:
-        """A conversation as a file.
-
-        Raises:
-            ForgeError: the server refuses, or cannot be reached.
-        """
-        path = f"/api/conversations/{_id(conversation_id, 'conv')}/export"
-        return await self._wire.text("GET", path, query={"format": form})
-
-    async def end_machine(self, conversation_id: str) -> None:
-        """Stop a conversation's machine, if it has one.
-
-        Raises:
-            ForgeError: the server refuses, or cannot be reached.
-        """
-        await self._wire.text("POST", f"/api/sandbox/{_id(conversation_id, 'conv')}/stop")
-
-    async def upload(self, name: str, content: AsyncIterator[bytes]) -> Kept:
-        """Give the server a file.
-
-        Raises:
-            ServerForeign: it kept other bytes than it was given.
-            ForgeError: the server refuses, or cannot be reached.
-        """
-        digest, size = hashlib.sha256(), 0
-
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for piece in content:
-                digest.update(piece)
-                size += len(piece)
-                yield piece
-
-        raw = await self._wire.text("POST", "/api/upload", query={"name": name}, content=counted())
-        kept = _checked(Kept, raw)
-        if (kept.sha256, kept.size) != (digest.hexdigest(), size):
-            raise ServerForeign(f"The server kept other bytes of {name} than it was given.")
-        return kept
-
-    async def download(self, run_id: RunId, sha256: str, size: int, target: Path) -> None:
-        """What a run made, into a new file; at most `size` bytes are taken. The digest is the
-        caller's to compare.
-
-        Raises:
-            ServerForeign: there are more, or that is no digest.
-            NoSpace, HostUnfit: the file cannot be written.
-            ForgeError: the server refuses, or cannot be reached.
-        """
-        if not _DIGEST.fullmatch(sha256):
-            raise ServerForeign(f"{sha256[:80]!r} is not a digest.")
-        left = size
-        async with self._wire.stream("GET", f"/api/runs/{run_id}/artifacts/{sha256}") as pieces:
-            try:
-                with target.open("xb") as file:
-                    async for piece in pieces:
-                        left -= len(piece)
-                        if left < 0:
-                            raise ServerForeign("The server sent more than the file has.")
-                        file.write(piece)
-            except OSError as error:
-                kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else HostUnfit
-                raise kind(f"{target} cannot be written: {error.strerror}.") from error
+async def _first(stream: AsyncGenerator[Message, None]) -> Accepted:
+    try:
+        first = await anext(stream)
+    except StopAsyncIteration:
+        raise ServerUnreachable("The server ended the stream before it began.") from None
+    if first.name != "accepted":
+        raise ServerForeign("The server did not say which run it began.")
+    return checked(Accepted, first.data)
 
 
 @asynccontextmanager
@@ -292,31 +207,3 @@ async def open_client(
     """
     async with open_wire(find, transport, local=local) as wire:
         yield Client(wire, notify)
-
-
-def only(found: Sequence[RunLine], prefix: str) -> RunLine:
-    """The run whose id begins so.
-
-    Raises:
-        InputRefused: there is none, or more than one.
-    """
-    fitting = [each for each in found if each.id.startswith(prefix)]
-    if len(fitting) != 1:
-        many = "More than one run begins" if fitting else "There is no run that begins"
-        raise InputRefused(f"{many} with {prefix[:80]!r}.", hint="`forge runs list` lists them.")
-    return fitting[0]
-
-
-def _checked(kind: type[T], text: str | bytes) -> T:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise ServerForeign(
-            f"The server's answer is no {kind.__name__.strip('_').lower()} of Forge's."
-        ) from error
-
-
-def _id(text: str, prefix: str) -> str:
-    if not is_id(text, prefix):
-        raise InputRefused(f"{text[:80]!r} is not an id that begins with {prefix}_.")
-    return text

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from forge.client.problems import of_answer
 from forge.client.sse import Message, Parser
-from forge.client.wire import Wire
+from forge.client.wire import Wire, never_sent
 from forge.errors import ForgeError, ServerForeign, ServerUnreachable
 from forge.events import Record, RunFinished
-from forge.ids import RunId
+from forge.ids import is_id
 
 PATIENCE_S = 120.0
 """How long nothing may arrive before a lost server is given up: a restart takes seconds, and one
@@ -43,15 +43,22 @@ async def messages(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Message, None
 
 
 class Following:
-    """A run as it happens. `last` is the number of the last record that arrived."""
+    """A run as it happens. `last` is the number of the last record that arrived; `run_id` may be
+    the beginning of one until the first has. With `after` it begins after that record.
+    """
 
     def __init__(
-        self, wire: Wire, run_id: RunId, notify: Notify, patience_s: float = PATIENCE_S
+        self,
+        wire: Wire,
+        run_id: str,
+        notify: Notify,
+        *,
+        after: Record | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self.run_id, self.last = run_id, 0
+        self.run_id = run_id
+        self.last, self._hash = (after.seq, after.hash) if after else (0, "")
         self._wire, self._notify, self._patience_s = wire, notify, patience_s
-        self._hash = ""
-        self._over = False
 
     async def records(
         self, first: AsyncGenerator[Message, None] | None = None
@@ -63,35 +70,55 @@ class Following:
             ServerForeign: what it sends is not this run's ledger.
             ForgeError: the server says that it cannot be followed.
         """
+        async with aclosing(self._taken(first or self._again(), live=True)) as records:
+            async for record in records:
+                yield record
+                if isinstance(record.event, RunFinished):
+                    return
+
+    async def recorded(self) -> AsyncGenerator[Record, None]:
+        """What has happened up to now; a run that was resumed has more than one end in it.
+
+        Raises:
+            ForgeError: as in `records`.
+        """
+        async with aclosing(self._taken(self._again(live=False), live=False)) as records:
+            async for record in records:
+                yield record
+
+    async def _taken(
+        self, stream: AsyncGenerator[Message, None], *, live: bool
+    ) -> AsyncGenerator[Record, None]:
         loop = asyncio.get_running_loop()
         until, wait = loop.time() + self._patience_s, FIRST_WAIT_S
-        stream = first or self._again()
         while True:
             failure: ForgeError = ServerUnreachable("The server ended the stream before the run.")
             try:
                 async with aclosing(stream):
                     async for message in stream:
+                        if message.name == "end" and not live:
+                            return
                         if (record := self._record(message)) is None:
                             continue
                         yield record
                         until, wait = loop.time() + self._patience_s, FIRST_WAIT_S
-                        if isinstance(record.event, RunFinished):
-                            return
             except ForgeError as error:
                 failure = error
-            if not failure.retry or loop.time() + wait > until:
+            asked_in_vain = not live and not self.last and never_sent(failure)
+            if not failure.retry or asked_in_vain or loop.time() + wait > until:
                 raise failure
             if wait > FIRST_WAIT_S:
                 self._notify(f"Lost the server ({failure.message}) Trying again …")
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT_S)
-            stream = self._again()
+            stream = self._again(live=live)
 
-    async def _again(self) -> AsyncGenerator[Message, None]:
+    async def _again(self, *, live: bool = True) -> AsyncGenerator[Message, None]:
         headers = {"last-event-id": str(self.last)} if self.last else {}
+        query = {} if live else {"live": "false"}
         path = f"/api/runs/{self.run_id}/events"
         async with (
-            self._wire.stream("GET", path, headers=headers) as pieces,
+            self._wire.stream("GET", path, headers=headers, query=query) as pieces,
             aclosing(messages(pieces)) as found,
         ):
             async for message in found:
@@ -106,6 +133,9 @@ class Following:
             record = Record.model_validate_json(message.data)
         except ValidationError as error:
             raise ServerForeign("The server sent what is no record of a ledger.") from error
+        if not self.last and is_id(record.run_id, "run"):
+            begins = self.run_id if self.run_id.startswith("run_") else f"run_{self.run_id}"
+            self.run_id = record.run_id if record.run_id.startswith(begins) else self.run_id
         place = (record.run_id, record.seq, record.prev, message.id)
         if place != (self.run_id, self.last + 1, self._hash, str(record.seq)):
             raise ServerForeign(

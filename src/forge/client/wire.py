@@ -5,6 +5,7 @@ another port and key. So the place is looked up for every request. No redirect i
 would go with it. Nothing is decompressed: a few bytes could become gigabytes.
 """
 
+import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import httpx2
 from pydantic_core import from_json
 
 from forge.client.problems import of_answer
-from forge.errors import ServerForeign, ServerUnreachable
+from forge.errors import ForgeError, ServerForeign, ServerUnreachable
 
 CONNECT_S = 10.0
 """How long a server may take to be reached: seconds, on a bad network."""
@@ -34,6 +35,14 @@ class Place:
     url: str
     key: str = field(default="", repr=False)
     local: bool = False
+
+    @property
+    def exposes_key(self) -> bool:
+        """Whether the key would be sent where others on the way can read it: over plain HTTP, to
+        another computer.
+        """
+        url = httpx2.URL(self.url)
+        return bool(self.key) and url.scheme != "https" and not _is_near(url.host)
 
 
 Find = Callable[[], Place | None]
@@ -138,6 +147,21 @@ async def _pieces(response: httpx2.Response, place: Place) -> AsyncIterator[byte
             yield piece
     except httpx2.TransportError as error:
         raise _lost(place, error) from error
+
+
+def never_sent(error: ForgeError) -> bool:
+    """Whether a request failed before anybody was reached, so that nothing was asked."""
+    cause = error.__cause__
+    return isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.InvalidURL)
+
+
+def _is_near(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _lost(place: Place, error: httpx2.TransportError) -> ServerUnreachable:

@@ -82,7 +82,9 @@ class CapReached(BudgetError):
     """The next model call would pass a cap; it was not made."""
 
     code: ClassVar[str] = "cap_reached"
-    default_hint: ClassVar[str] = "Raise the cap named in the message and run again."
+    default_hint: ClassVar[str] = (
+        "Raise the cap that the message names: `forge runs resume RUN` goes on with this run."
+    )
 
 
 class PriceUnknown(BudgetError):

@@ -11,12 +11,14 @@ that nothing was cut off its end; `forge.ledger.read.verify` compares the end wi
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import rfc8785
 
-from forge.errors import LedgerUnwritable
-from forge.events import EVENT, AnyEvent
+from forge.clock import stamp
+from forge.errors import LedgerCorrupt, LedgerUnwritable
+from forge.events import EVENT, AnyEvent, Record
 from forge.ids import RunId
 
 GENESIS = ""
@@ -72,3 +74,23 @@ def link(run_id: RunId, seq: int, at: str, text: str, prev: str) -> str:
         f'"run_id":{json.dumps(run_id)},"seq":{seq}}}'
     )
     return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def check(records: Iterable[Record]) -> None:
+    """Check records as a server gave them, from a run's first on: each follows the one before, and
+    has the hash that it should.
+
+    Raises:
+        LedgerCorrupt: one was changed, left out or put elsewhere.
+    """
+    prev = GENESIS
+    for seq, record in enumerate(records, 1):
+        text = canonical(record.event).text
+        right = link(record.run_id, record.seq, stamp(record.at), text, record.prev)
+        if (record.seq, record.prev, record.hash) != (seq, prev, right):
+            raise LedgerCorrupt(
+                f"Record {record.seq} of the run {record.run_id} was changed on its way here.",
+                hint="Ask on the server's own computer: `forge runs verify`. A server of another "
+                "release may also write records otherwise.",
+            )
+        prev = record.hash

@@ -126,10 +126,11 @@ class Publisher:
             line.let_go()
 
     async def follow(
-        self, run_id: RunId, *, after: int = 0, outside: bool = False
+        self, run_id: RunId, *, after: int = 0, outside: bool = False, live: bool = True
     ) -> AsyncGenerator[Record, None]:
-        """The records numbered above `after`, each once and in order, until the run is over. The
-        caller closes it. Who is `outside` this process is let go when it ends.
+        """The records numbered above `after`, each once and in order, until the run is over; not
+        `live`, those that there are now. The caller closes it. Who is `outside` this process is let
+        go when it ends.
 
         Raises:
             RunNotFound: there is no such run.
@@ -144,11 +145,11 @@ class Publisher:
                 last = record.seq
             if len(page.records) < PAGE:
                 break
-        if page.status != "running":
+        if page.status != "running" or not live:
             return
         with self._line(run_id, outside=outside) as line:
-            async with aclosing(self._live(run_id, last, line)) as live:
-                async for record in live:
+            async with aclosing(self._live(run_id, last, line)) as following:
+                async for record in following:
                     yield record
 
     async def _live(self, run_id: RunId, last: int, line: _Line) -> AsyncGenerator[Record, None]:

@@ -130,10 +130,11 @@ class RunService:
         return chosen
 
     async def follow(
-        self, run_id: RunId, *, after: int = 0, outside: bool = False
+        self, run_id: RunId, *, after: int = 0, outside: bool = False, live: bool = True
     ) -> AsyncGenerator[Record, None]:
-        """A run's records numbered above `after`, each once and in order, until it is over. The
-        caller closes it. Who is `outside` this process is let go by `let_go`.
+        """A run's records numbered above `after`, each once and in order, until it is over; not
+        `live`, those that there are now. The caller closes it. Who is `outside` this process is let
+        go by `let_go`.
 
         Raises:
             RunNotFound: there is no such run.
@@ -141,7 +142,7 @@ class RunService:
                 last record.
             LedgerError: the ledger cannot be read, or the run could not be written to it.
         """
-        following = self._publisher.follow(run_id, after=after, outside=outside)
+        following = self._publisher.follow(run_id, after=after, outside=outside, live=live)
         async with aclosing(following) as records:
             async for record in records:
                 yield record

@@ -4,7 +4,8 @@ Each record is one event whose id is its number in the ledger and whose data is 
 browser that lost the connection sends the last id it saw, and goes on after it: nothing is lost or
 repeated, whoever cut it. After `run.finished` the stream ends. A reader that does not keep up is
 dropped and may come back the same way; the run never waits for one. Where a run cannot be followed
-any more, an event `problem` says why, as an error would, and the stream ends.
+any more, an event `problem` says why, as an error would, and the stream ends. One that is not to be
+live ends with an event `end` after what there is now.
 """
 
 import asyncio
@@ -65,6 +66,8 @@ class EventStream(Response):
         run_id: RunId,
         after: int,
         first: bytes = b"",
+        *,
+        live: bool = True,
         status_code: int = 200,  # read by FastAPI for the description of the API
     ) -> None:
         super().__init__(
@@ -75,7 +78,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._runs, self._measures = state.runs, state.measures
         self._keepalive_s = state.config.keepalive_s
-        self._run_id, self._after = run_id, after
+        self._run_id, self._after, self._live = run_id, after, live
         self._first = first + b": run %s after %d\nretry: %d\n\n" % (
             run_id.encode(),
             after,
@@ -105,11 +108,15 @@ class EventStream(Response):
     async def _feed(self, send: Send) -> None:
         await send(_body(self._first))
         try:
-            following = self._runs.follow(self._run_id, after=self._after, outside=True)
+            following = self._runs.follow(
+                self._run_id, after=self._after, outside=True, live=self._live
+            )
             async with aclosing(following) as records:
                 async for record in records:
                     await send(_body(record.event_bytes))
                     self._quiet = False
+            if not self._live:
+                await send(_body(event("end", "{}")))
         except SlowReader:
             self._measures.dropped.inc()
         except ForgeError as error:

@@ -52,10 +52,10 @@ async def test_a_run_is_asked_for_followed_and_its_files_fetched(server: Served,
         run_id, records = await asked(asking)
         assert list(await server.home.service.records(run_id)) == records
         (made,) = [each.event for each in records if each.event.type == "artifact.saved"]
-        await asking.download(run_id, made.sha256, made.size, tmp_path / "made")
+        await asking.files.made(run_id, made.sha256, made.size, tmp_path / "made")
         assert (tmp_path / "made").read_text() == "made"
         with pytest.raises(ServerForeign):
-            await asking.download(run_id, made.sha256, made.size - 1, tmp_path / "less")
+            await asking.files.made(run_id, made.sha256, made.size - 1, tmp_path / "less")
         assert [each.id for each in await asking.runs(5)] == [run_id]
 
 
@@ -88,7 +88,7 @@ async def test_an_upload_reaches_the_machine(server: Served):
         yield b"en\n"
 
     async with client(server) as asking:
-        kept = await asking.upload("in.txt", content())
+        kept = await asking.files.put("in.txt", content())
         _, records = await asked(
             asking, message="```python\nprint(open('in.txt').read())\n```", files=[kept.id]
         )
@@ -105,7 +105,7 @@ async def test_a_machine_of_its_own_ends_with_its_run(server: Served):
         await server.home.service._engine.wait(run.run_id)
         assert server.home.driver.machines.status(conversation) is None
         assert all(sandbox.stopped for sandbox in server.home.provider.made)
-        assert [each.id for each in await asking.talks(5)] == [conversation]
+        assert [each.id for each in await asking.talks.list(5)] == [conversation]
 
 
 async def test_sizes_and_volumes_are_an_admins_to_choose(tmp_path: Path):
@@ -116,7 +116,7 @@ async def test_sizes_and_volumes_are_an_admins_to_choose(tmp_path: Path):
             for machine in ({"memory_mib": 2048}, {"volumes": [{"name": "data", "path": "/data"}]}):
                 with pytest.raises(NotAllowed):
                     await asked(asking, machine=machine)
-            assert await asking.talks(5) == []
+            assert await asking.talks.list(5) == []
 
 
 async def test_caps_that_are_left_out_are_the_settings_own(server: Served):
@@ -133,7 +133,7 @@ async def test_what_is_refused_comes_back_as_forges_own_error(server: Served):
         with pytest.raises(InputRefused, match="nothing asked") as refused:
             await asked(asking, message="  ")
         assert refused.value.hint
-        assert await asking.talks(5) == []
+        assert await asking.talks.list(5) == []
 
 
 async def test_the_servers_own_key_lets_its_owner_in_and_no_other_does(tmp_path: Path):
@@ -306,7 +306,8 @@ async def test_a_redirect_is_not_followed():
 
 async def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch):
     """After a bounded time, in words that say what may be true."""
-    monkeypatch.setattr(follow.Following.__init__, "__defaults__", (0.2,))
+    defaults = follow.Following.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "patience_s", 0.2)
     monkeypatch.setattr(follow, "FIRST_WAIT_S", 0.01)
 
     async def answer() -> AsyncIterator[bytes]:

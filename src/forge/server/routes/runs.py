@@ -35,6 +35,7 @@ class RunLine(BaseModel):
     model: str
     title: str
     status: str
+    conversation_id: ConversationId | None
 
 
 class RunPage(BaseModel):
@@ -213,9 +214,12 @@ async def follow_run(
     own: Own,
     after: Annotated[int, Depends(place)],
     state: Annotated[State, state_of],
+    live: bool = True,
 ) -> Response:
-    """A run's events from any place on, then live, to its end."""
-    return EventStream(state, own.id, after)
+    """A run's events from any place on, then live, to its end. With `live=false` those that there
+    are now, then an event `end`.
+    """
+    return EventStream(state, own.id, after, live=live)
 
 
 @router.get("/{run_id}/artifacts/{sha256}", response_class=Response)
