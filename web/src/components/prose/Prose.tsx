@@ -1,8 +1,8 @@
 /** Words of a model; plain until what draws Markdown is there. */
 import { lazy, Suspense } from "react";
 
-const load = () => import("@/components/thread/Markdown");
-const Markdown = lazy(load);
+const load = () => import("@/components/prose/Markdown");
+const Markdown = lazy(async () => ({ default: (await load()).Markdown }));
 
 /** Fetch it before it is wanted. */
 export function warmMarkdown(): void {

@@ -7,11 +7,13 @@ import { type ComponentProps, lazy, memo, Suspense, useMemo, useRef } from "reac
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import remend from "remend";
-import { CodeBlock } from "@/components/thread/CodeBlock";
+import { CodeBlock } from "@/components/prose/CodeBlock";
 import { Growing } from "@/lib/blocks";
 import { mathless } from "@/lib/math";
 
-const WithMath = lazy(() => import("@/components/thread/MarkdownMath"));
+const WithMath = lazy(async () => ({
+  default: (await import("@/components/prose/MarkdownMath")).MarkdownMath,
+}));
 const PLUGINS = [remarkGfm];
 
 function Link({ href, children }: ComponentProps<"a">) {
@@ -76,7 +78,7 @@ const Block = memo(function Block({ text }: { text: string }) {
   );
 });
 
-export default function Markdown({ text, growing }: { text: string; growing: boolean }) {
+export function Markdown({ text, growing }: { text: string; growing: boolean }) {
   const cutter = useRef(new Growing());
   const blocks = useMemo(() => {
     const found = cutter.current.blocks(text);

@@ -1,6 +1,6 @@
 /** A block of code, with what it is in, copy and download. */
 import { Download } from "lucide-react";
-import { Highlight } from "@/components/thread/Highlight";
+import { Highlight } from "@/components/prose/Highlight";
 import { save } from "@/lib/save";
 import { CopyButton } from "@/ui/CopyButton";
 import { IconButton } from "@/ui/IconButton";

@@ -6,7 +6,7 @@ import remarkGfm from "remark-gfm";
 import remarkMath from "remark-math";
 import { dollars } from "@/lib/math";
 
-export default function MarkdownMath(props: { text: string; components: Components }) {
+export function MarkdownMath(props: { text: string; components: Components }) {
   return (
     <ReactMarkdown
       remarkPlugins={[remarkGfm, remarkMath]}
