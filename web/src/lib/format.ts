@@ -73,6 +73,14 @@ export function ago(iso: string, now: number = Date.now()): string {
   return DAY.format(new Date(iso));
 }
 
+/** in 55 minutes; of what is past, now. */
+export function ahead(iso: string, now: number = Date.now()): string {
+  const left = (Date.parse(iso) - now) / 1000;
+  if (Number.isNaN(left)) return "";
+  if (left < 5400) return AGO.format(Math.max(0, Math.round(left / 60)), "minute");
+  return AGO.format(Math.round(left / 3600), "hour");
+}
+
 export function clock(iso: string): string {
   return CLOCK.format(new Date(iso));
 }

@@ -14,7 +14,7 @@ describe("formulas in Markdown", () => {
     expect(dollars("\\(x\\) for $5")).toBe("$x$ for \\$5");
     expect(dollars("so $x_1$ costs $5")).toBe("so $x_1$ costs \\$5");
     expect(dollars("`$HOME` and $x^2$")).toBe("`$HOME` and $x^2$");
-    expect(dollars("$$ \\text{`a`} $$")).toBe("$$ \\text{`a`} $$");
+    expect(dollars("$$ \\text{`a`} $$")).toBe("\n$$\n\\text{`a`}\n$$\n");
   });
 
   it("cannot be made of what marks them meanwhile", () => {

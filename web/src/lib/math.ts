@@ -11,6 +11,11 @@ export function mathless(text: string): boolean {
   return FENCE.test(text) || !(DISPLAY.test(text) || INLINE.test(text));
 }
 
+/** A formula in lines of its own. */
+function display(formula: string): string {
+  return `\n$$\n${formula.trim()}\n$$\n`;
+}
+
 /** The same with dollars around every formula, as remark-math reads it; other dollars escaped. */
 export function dollars(text: string): string {
   const kept: string[] = [];
@@ -22,8 +27,9 @@ export function dollars(text: string): string {
     .replaceAll(MARK, "")
     .replace(/^ {0,3}(```|~~~)[\s\S]*?^ {0,3}\1/gm, keep)
     .replace(/`[^`\n]*`/g, keep)
+    .replace(/^[ \t]*\$\$([\s\S]+?)\$\$[ \t]*$/gm, (_, inner: string) => keep(display(inner)))
     .replace(/\$\$([\s\S]+?)\$\$/g, (whole) => keep(whole))
-    .replace(/\\\[([\s\S]+?)\\\]/g, (_, inner: string) => keep(`\n$$\n${inner.trim()}\n$$\n`))
+    .replace(/\\\[([\s\S]+?)\\\]/g, (_, inner: string) => keep(display(inner)))
     .replace(/\\\(([\s\S]+?)\\\)/g, (_, inner: string) => keep(`$${inner.trim()}$`))
     .replace(new RegExp(INLINE, "g"), (whole) => keep(whole))
     .replace(/(?<!\\)\$/g, "\\$");

@@ -1,12 +1,6 @@
 /** A conversation, or the beginning of one. */
-import { EmptyState } from "@/ui/EmptyState";
-import { Page } from "@/ui/Page";
-import { words } from "@/words/en";
+import { ChatView } from "@/components/chat/ChatView";
 
 export function Chat({ id }: { id?: string }) {
-  return (
-    <Page title={words.pages.chat}>
-      <EmptyState title={words.pages.unbuilt}>{id}</EmptyState>
-    </Page>
-  );
+  return <ChatView id={id} />;
 }

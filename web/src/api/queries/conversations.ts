@@ -35,11 +35,12 @@ export function useConversations(query = "") {
   });
 }
 
-export function useConversation(id: string | undefined) {
+export function useConversation(id: string | undefined, everyMs?: number) {
   return useQuery({
     queryKey: conversationKeys.one(id ?? ""),
     queryFn: ({ signal }) => json<Talk>(one(id ?? ""), { signal }),
     enabled: Boolean(id),
+    refetchInterval: everyMs ?? false,
   });
 }
 

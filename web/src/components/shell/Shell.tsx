@@ -44,7 +44,7 @@ export function Shell({ children }: { children: ReactNode }) {
             icon={<MenuIcon />}
             onClick={() => setOpen(true)}
           />
-          <Link href="/" aria-label={words.nav.chat} className="rounded-lg px-1">
+          <Link href="/" className="rounded-lg px-1">
             <Logo />
           </Link>
           <div id="topbar" className="flex min-w-0 flex-1 items-center justify-end gap-1" />
@@ -67,7 +67,7 @@ function Frame() {
   return (
     <div className="flex h-full min-h-0 flex-col bg-side">
       <div className="flex h-14 shrink-0 items-center px-4">
-        <Link href="/" aria-label={words.nav.chat} className="rounded-lg">
+        <Link href="/" className="rounded-lg">
           <Logo />
         </Link>
       </div>
