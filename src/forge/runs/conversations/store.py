@@ -19,7 +19,7 @@ from forge.ids import (
     new_message_id,
 )
 from forge.runs.conversations.cursors import cursor_of, place_of
-from forge.runs.conversations.tree import Conversation, Message, branch
+from forge.runs.conversations.tree import Conversation, Message, branch, tip
 from forge.store import search as index
 from forge.store.database import Database
 from forge.store.tables import CONVERSATIONS, MESSAGES, SHARES
@@ -217,15 +217,16 @@ class Conversations:
     async def set_head(
         self, user_id: UserId, conversation_id: ConversationId, message_id: MessageId
     ) -> None:
-        """Put another branch in view.
+        """Put the branch in view that goes through a message, down to its newest end.
 
         Raises:
             ConversationNotFound: there is none, it is another's, or the message is not in it.
         """
         async with self._database.writing() as connection:
             await self._owned(connection, user_id, conversation_id)
-            branch(await _messages(connection, conversation_id), message_id)
-            await _change(connection, conversation_id, head_id=message_id)
+            said = await _messages(connection, conversation_id)
+            branch(said, message_id)
+            await _change(connection, conversation_id, head_id=tip(said, message_id))
 
     async def fork(
         self, user_id: UserId, conversation_id: ConversationId, head_id: MessageId | None = None

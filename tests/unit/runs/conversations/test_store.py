@@ -74,15 +74,15 @@ async def test_what_was_said_is_in_view_and_titles_itself(desk: Desk):
 
 
 async def test_an_edited_message_is_a_sibling_and_the_old_branch_can_be_had_again(desk: Desk):
-    """Nothing that was said is overwritten."""
+    """Nothing that was said is overwritten; any message of a branch puts all of it in view."""
     conversation = await desk.talked("first", "second")
     said = await desk.conversations.messages(ADA, conversation)
     head = (await desk.conversations.get(ADA, conversation)).head_id
     await desk.conversations.ask(ADA, conversation, "second, edited", said[1].id)
     assert await desk.said(conversation) == ["first", "re: first", "second, edited"]
-    assert head
-    await desk.conversations.set_head(ADA, conversation, head)
-    assert (await desk.said(conversation))[-1] == "re: second"
+    await desk.conversations.set_head(ADA, conversation, said[2].id)
+    assert (await desk.said(conversation))[-2:] == ["second", "re: second"]
+    assert (await desk.conversations.get(ADA, conversation)).head_id == head
 
 
 async def test_a_message_follows_an_answer_of_the_same_conversation(desk: Desk):
