@@ -20,6 +20,20 @@ export function blocksOf(text: string): string[] {
   return found;
 }
 
+/** The rule below a table's head. */
+const RULE = /^[\s|:-]*$/;
+
+/** A block that grows, without the head of a table whose rule is not whole yet: that is no table. */
+export function withoutHead(block: string): string {
+  const lines = block.split("\n");
+  const from = lines.findIndex((line) => line.startsWith("|"));
+  const [head, rule, ...rest] = lines.slice(Math.max(0, from));
+  if (from < 0 || head === undefined || rest.length > 0) return block;
+  const cells = (line: string) => line.split("|").length;
+  const begun = rule === undefined || (RULE.test(rule) && cells(rule) < cells(head));
+  return begun ? lines.slice(0, from).join("\n") : block;
+}
+
 /** Remembers the settled blocks of one text that grows; what is not longer begins anew. */
 export class Growing {
   private text = "";

@@ -71,7 +71,7 @@ export function Toaster() {
     <section
       aria-label={words.ui.notifications}
       aria-live="polite"
-      className="pointer-events-none fixed right-4 bottom-4 z-50 flex w-[min(24rem,calc(100vw-2rem))] flex-col gap-2"
+      className="pointer-events-none fixed top-16 right-4 z-50 flex w-[min(24rem,calc(100vw-2rem))] flex-col gap-2"
     >
       {shown.map((each) => (
         <div

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react";
 import { announce } from "@/components/shell/announce";
 import { whatOf } from "@/components/step/what";
 import type { Call, RunView } from "@/state/view";
-import { callState } from "@/state/view";
+import { callState, emptyRun } from "@/state/view";
 import { words } from "@/words/en";
 
 function aloud(call: Call, before: Call | undefined): string | null {
@@ -39,6 +39,17 @@ export function heard(before: RunView, now: RunView): string[] {
   return said;
 }
 
+/** A run that began so little ago, in ms, is news from its beginning. */
+const NEWS_MS = 15_000;
+
+/** What one is taken to know of a run that is seen for the first time: all but what waits. */
+function firstSeen(run: RunView): RunView {
+  if (Date.now() - Date.parse(run.startedAt) < NEWS_MS) return emptyRun(run.id);
+  const waits = (item: RunView["items"][number]) =>
+    item.kind === "call" && callState(item) === "waiting";
+  return { ...run, items: run.items.filter((item) => !waits(item)) };
+}
+
 export function useHeard(run: RunView | null, onOver: () => void): void {
   const before = useRef<RunView | null>(null);
   const over = useRef(onOver);
@@ -46,10 +57,10 @@ export function useHeard(run: RunView | null, onOver: () => void): void {
   useEffect(() => {
     const was = before.current;
     before.current = run;
-    // What was over when it was first seen is old news.
-    if (!run || was?.id !== run.id) return;
-    const said = heard(was, run);
+    if (!run) return;
+    const known = was?.id === run.id ? was : firstSeen(run);
+    const said = heard(known, run);
     if (said.length > 0) announce(said.join(". "));
-    if (was.status === "running" && run.status !== "running") over.current();
+    if (known.status === "running" && run.status !== "running") over.current();
   }, [run]);
 }

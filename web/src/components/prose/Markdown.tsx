@@ -8,7 +8,7 @@ import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import remend from "remend";
 import { CodeBlock } from "@/components/prose/CodeBlock";
-import { Growing } from "@/lib/blocks";
+import { Growing, withoutHead } from "@/lib/blocks";
 import { mathless } from "@/lib/math";
 
 const WithMath = lazy(async () => ({
@@ -83,7 +83,9 @@ export function Markdown({ text, growing }: { text: string; growing: boolean }) 
   const blocks = useMemo(() => {
     const found = cutter.current.blocks(text);
     const last = found.length - 1;
-    return growing ? found.map((each, at) => (at === last ? remend(each) : each)) : found;
+    return growing
+      ? found.map((each, at) => (at === last ? remend(withoutHead(each)) : each))
+      : found;
   }, [text, growing]);
   return (
     <div className="prose">

@@ -33,13 +33,10 @@ export function Approval({ call, runId, what }: ApprovalProps) {
   };
   const tool = words.step.did[call.name] ?? call.name;
   return (
-    <section
-      aria-label={words.chat.waiting}
-      className="border-warn-line border-t bg-warn-soft p-3.5 text-sm"
-    >
+    <section aria-label={words.chat.waiting} className="border-warn-line border-t p-3.5 text-sm">
       <p className="flex items-center gap-2 font-semibold [&>svg]:size-[18px] [&>svg]:text-warn">
         <ShieldAlert aria-hidden />
-        {words.chat.mayIt(tool)}
+        {words.chat.mayIt(call.name.startsWith("run_") ? tool : what.title)}
       </p>
       <dl className="mt-2.5 grid grid-cols-[auto_1fr] gap-x-3 gap-y-1.5">
         <dt className="text-muted">{words.chat.what}</dt>

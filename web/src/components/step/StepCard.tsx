@@ -56,7 +56,10 @@ export const StepCard = memo(function StepCard(props: StepCardProps) {
   return (
     <section
       aria-label={what.title}
-      className="my-4 overflow-hidden rounded-xl border border-line bg-panel shadow-card"
+      className={cn(
+        "my-4 overflow-hidden rounded-xl border border-line bg-panel shadow-card",
+        waits && "border-warn-line",
+      )}
     >
       <h3>
         <button

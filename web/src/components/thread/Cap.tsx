@@ -34,8 +34,12 @@ export function reached(run: RunView): Reached[] {
   );
 }
 
-/** Twice as much, in a round number. */
+/** So much of a limit counts as reached. */
+const NEAR = 0.75;
+
+/** Twice as much of what was reached, in a round number. */
 function more(each: Reached): string {
+  if (each.used < each.cap * NEAR) return String(each.cap);
   const twice = each.cap * 2;
   return each.kind === "usd" ? String(Number(twice.toFixed(4))) : String(Math.ceil(twice));
 }
