@@ -47,7 +47,7 @@ async def test_a_question_becomes_steps_and_an_answer(seen: Page, look: Look, sc
     await shot(seen, f"chat-start-{look}")
 
     await ask(seen, "Work out what the months add up to")
-    step = seen.get_by_role("region", name="Add up the months")
+    step = seen.get_by_role("group", name="Add up the months")
     await expect(step.get_by_text("Done", exact=True)).to_be_visible()
     await expect(step.get_by_text("total 45.75")).to_be_visible()
     await expect(seen.get_by_role("cell", name="$19.00")).to_be_visible()

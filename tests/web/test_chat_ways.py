@@ -46,7 +46,7 @@ async def test_a_call_that_waits_is_denied_and_approved_and_never_by_a_stray_key
         "/api/settings", data={"approve": ["run_shell"]}, headers={"Origin": page.url.rstrip("/")}
     )
     await ask(page, "Echo twice")
-    first = page.get_by_role("region", name="echo first")
+    first = page.get_by_role("group", name="echo first")
     await expect(first.get_by_text("Run a command?")).to_be_visible(timeout=LONG_MS)
     for what in ("What", "Why", "Risk"):
         await expect(first.get_by_role("term").get_by_text(what, exact=True)).to_be_visible()
@@ -58,7 +58,7 @@ async def test_a_call_that_waits_is_denied_and_approved_and_never_by_a_stray_key
     await first.get_by_role("button", name="Deny").click()
     await expect(first.get_by_text("Not approved: not that one")).to_be_visible(timeout=LONG_MS)
 
-    second = page.get_by_role("region", name="echo second")
+    second = page.get_by_role("group", name="echo second")
     await second.get_by_role("button", name="Approve").click(timeout=LONG_MS)
     await expect(second.get_by_text("Done", exact=True)).to_be_visible(timeout=LONG_MS)
     await expect(page.get_by_text("One of two.")).to_be_visible(timeout=LONG_MS)
@@ -101,9 +101,9 @@ async def test_a_limit_that_was_reached_is_raised(page: Page, server: Served, sc
     )
     await page.goto("/")
     await ask(page, "Do it in one")
-    limit = page.get_by_role("region", name="It reached a limit")
+    limit = page.get_by_role("group", name="It reached a limit")
     await expect(limit.get_by_role("meter", name="Model calls")).to_be_visible(timeout=LONG_MS)
-    await expect(page.get_by_role("region", name="echo half")).to_be_visible()
+    await expect(page.get_by_role("group", name="echo half")).to_be_visible()
     await axe(page)
     await shot(page, "chat-limit")
     await limit.get_by_role("button", name="Allow more").click()

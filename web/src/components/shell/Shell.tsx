@@ -45,7 +45,7 @@ export function Shell({ children }: { children: ReactNode }) {
             onClick={() => setOpen(true)}
           />
           <Link href="/" className="rounded-lg px-1">
-            <Logo />
+            <Logo narrow />
           </Link>
           <div id="topbar" className="flex min-w-0 flex-1 items-center justify-end gap-1" />
         </header>

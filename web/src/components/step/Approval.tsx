@@ -33,7 +33,11 @@ export function Approval({ call, runId, what }: ApprovalProps) {
   };
   const tool = words.step.did[call.name] ?? call.name;
   return (
-    <section aria-label={words.chat.waiting} className="border-warn-line border-t p-3.5 text-sm">
+    <div
+      role="group"
+      aria-label={words.chat.waiting}
+      className="border-warn-line border-t p-3.5 text-sm"
+    >
       <p className="flex items-center gap-2 font-semibold [&>svg]:size-[18px] [&>svg]:text-warn">
         <ShieldAlert aria-hidden />
         {words.chat.mayIt(call.name.startsWith("run_") ? tool : what.title)}
@@ -47,7 +51,7 @@ export function Approval({ call, runId, what }: ApprovalProps) {
         <dd>{words.chat.riskMachine}</dd>
       </dl>
       <div className="mt-3 flex flex-wrap items-end gap-2">
-        <Field label={words.chat.denyWhy} className="min-w-52 flex-1">
+        <Field label={words.chat.denyWhy} className="min-w-full flex-1 sm:min-w-52">
           {(wired) => (
             <Input
               {...wired}
@@ -57,6 +61,7 @@ export function Approval({ call, runId, what }: ApprovalProps) {
             />
           )}
         </Field>
+        <span className="flex-1 sm:hidden" />
         <Button busy={sent === "deny"} onClick={() => decide(false)}>
           {words.chat.deny}
         </Button>
@@ -69,6 +74,6 @@ export function Approval({ call, runId, what }: ApprovalProps) {
           {words.chat.expires(ahead(call.asked.expires_at))}
         </p>
       ) : null}
-    </section>
+    </div>
   );
 }

@@ -54,7 +54,9 @@ export const StepCard = memo(function StepCard(props: StepCardProps) {
   const shown = call.output.filter((each): each is Displayed => each.kind === "displayed");
   const waits = live && callState(call) === "waiting";
   return (
-    <section
+    // A group, not a region: a run has many of them, and one name may come twice.
+    <div
+      role="group"
       aria-label={what.title}
       className={cn(
         "my-4 overflow-hidden rounded-xl border border-line bg-panel shadow-card",
@@ -92,7 +94,7 @@ export const StepCard = memo(function StepCard(props: StepCardProps) {
           ))}
         </div>
       ) : null}
-    </section>
+    </div>
   );
 });
 

@@ -51,12 +51,12 @@ function Note({ tone, icon, title, children }: NoteProps) {
       ? "border-warn-line bg-warn-soft [&_svg]:text-warn"
       : "border-bad-line bg-bad-soft [&_svg]:text-bad";
   return (
-    <section aria-label={title} className={`my-4 rounded-xl border p-4 text-sm ${look}`}>
+    <div role="group" aria-label={title} className={`my-4 rounded-xl border p-4 text-sm ${look}`}>
       <p className="mb-1.5 flex items-center gap-2 font-semibold [&>svg]:size-[18px]">
         {icon}
         {title}
       </p>
       {children}
-    </section>
+    </div>
   );
 }
