@@ -61,7 +61,9 @@ class Clerk:
             task.cancel()
 
     async def catch_up(self) -> None:
-        """Watch every run whose answer was not noted yet."""
+        """Watch every run whose answer was not noted yet, or has no place yet."""
+        if mended := await self._conversations.mend():
+            LOG.info("answers that a crash left without their places: %d", mended)
         for run_id, user_id, conversation_id in await self._conversations.unsettled():
             self.watch(run_id, user_id, conversation_id)
 

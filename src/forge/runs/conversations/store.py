@@ -19,6 +19,7 @@ from forge.ids import (
     new_message_id,
 )
 from forge.runs.conversations.cursors import cursor_of, place_of
+from forge.runs.conversations.mending import unanswered
 from forge.runs.conversations.tree import Conversation, Message, branch, tip
 from forge.store import search as index
 from forge.store.database import Database
@@ -183,8 +184,21 @@ class Conversations:
     async def answer(
         self, conversation_id: ConversationId, parent_id: MessageId, run_id: RunId
     ) -> Message:
-        """Add a run's answer, which is empty until `settle`, to what a person said."""
+        """Add a run's answer, which is empty until `settle`, to what a person said. One that is
+        there is left as it is.
+        """
+        known = select(MESSAGES).where(
+            MESSAGES.c.conversation_id == conversation_id, MESSAGES.c.run_id == run_id
+        )
         async with self._database.writing() as connection:
+            # Two at once would both find none where writers go at once.
+            await connection.execute(
+                select(CONVERSATIONS.c.id)
+                .where(CONVERSATIONS.c.id == conversation_id)
+                .with_for_update()
+            )
+            if (row := (await connection.execute(known)).mappings().first()) is not None:
+                return _message(row)
             return await self._say(connection, conversation_id, parent_id, "assistant", "", run_id)
 
     async def settle(self, run_id: RunId, text: str) -> None:
@@ -201,6 +215,13 @@ class Conversations:
             )
             for message_id, conversation_id, user_id in (await connection.execute(where)).all():
                 await _findable(connection, user_id, conversation_id, message_id, text)
+
+    async def mend(self) -> int:
+        """Give the runs their answers that a crash kept from having one; returns how many."""
+        found = await unanswered(self._database)
+        for run_id, conversation_id, message_id in found:
+            await self.answer(conversation_id, message_id, run_id)
+        return len(found)
 
     async def unsettled(self) -> tuple[tuple[RunId, UserId, ConversationId], ...]:
         """The runs whose answers are not noted, with whose they are and where, the last first."""
