@@ -20,6 +20,7 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   │   ├── ConversationNotFound
     │   │   └── FileUnknown
     │   ├── KeyReused
+    │   ├── PreferenceUnmet
     │   └── Conflict
     │       ├── RequestUnderWay
     │       ├── RunOver

@@ -105,7 +105,8 @@ class RunStarted(Event):
     """A person asked. All that carrying the run out takes is in here: another process can do it.
 
     `earlier` are the runs of the conversation before this one, oldest first; `approve` the tools
-    whose calls wait for a person; `route` the way that the person chose, or `auto`.
+    whose calls wait for a person; `route` the way that the person chose, or `auto`; `small_model`
+    who answers in words, where the person prefers one.
     """
 
     type: Literal["run.started"] = "run.started"
@@ -117,6 +118,7 @@ class RunStarted(Event):
     machine: MachineFact = MachineFact()
     approve: tuple[str, ...] = ()
     route: str = "auto"
+    small_model: str = ""
     conversation_id: ConversationId | None = None
     message_id: MessageId | None = None
     earlier: tuple[RunId, ...] = ()

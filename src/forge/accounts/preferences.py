@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import delete, insert, select
 
 from forge.clock import Clock, stamp
+from forge.errors import PreferenceUnmet
 from forge.events import Caps
 from forge.ids import UserId
 from forge.store.database import Database
@@ -24,8 +25,9 @@ SERVER = "server"
 class Preferences(BaseModel):
     """Everything that can be preferred; None is for whoever is asked next to say.
 
-    `provider_mode`: `auto` takes a local machine where one runs and else a remote one if that is
-    allowed; `local` and `remote` are what they say; `strict` is local and never anything else.
+    `provider_mode`: `auto` takes whichever machines the server makes; `local` wants them on the
+    server's own computer, `remote` elsewhere, and where the server makes none there, it is refused.
+    `strict` is `local`, and never anything else, whatever will be there to fall back on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +52,44 @@ class Preferences(BaseModel):
         preferred = {"iterations": self.max_iterations, "usd": self.max_usd}
         named = {name: value for name, value in preferred.items() if value is not None}
         return usual.model_copy(update=named)
+
+    def check_kept(self) -> None:
+        """Refuse what this version would keep and then not do.
+
+        Raises:
+            PreferenceUnmet: a network for machines, or a plan, neither of which there is.
+        """
+        if self.egress == "allowlist" or self.egress_allow:
+            raise PreferenceUnmet(
+                "`egress` can only be `none`, without hosts in `egress_allow`: no machine of this "
+                "server reaches a network.",
+                hint="Leave both out; upload what the code needs, or put it into a template.",
+            )
+        if self.plan:
+            raise PreferenceUnmet(
+                "There are no plans on this server yet, so `plan` cannot be set.",
+                hint="Limit each run with `max_usd` and `max_iterations`.",
+            )
+
+    def check_provider(self, name: str) -> None:
+        """Refuse to make machines with this provider where it is not where they are wanted.
+
+        Raises:
+            PreferenceUnmet: the server makes them elsewhere.
+        """
+        mode, found = self.provider_mode or "auto", place_of(name)
+        if mode == "auto" or ("local" if mode == "strict" else mode) == found:
+            return
+        wanted = "elsewhere than on" if found == "local" else "on"
+        raise PreferenceUnmet(
+            f"Your setting `provider_mode` is `{mode}`, which wants machines {wanted} this "
+            f"server's own computer; the server makes all of them with {name!r}, which is {found}."
+        )
+
+
+def place_of(provider: str) -> Literal["local", "remote"]:
+    """Where a provider's machines are: a worker's are another computer's."""
+    return "remote" if provider == "worker" else "local"
 
 
 class PreferenceStore:

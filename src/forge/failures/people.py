@@ -99,6 +99,15 @@ class KeyReused(InputRefused):
     default_hint: ClassVar[str] = "Send each new request with a key of its own."
 
 
+class PreferenceUnmet(InputRefused):
+    """Something is preferred that this server cannot do, such as machines where it makes none."""
+
+    code: ClassVar[str] = "preference_unmet"
+    default_hint: ClassVar[str] = (
+        "Set `provider_mode` to `auto` to take the machines there are, or ask an admin for others."
+    )
+
+
 class Conflict(InputRefused):
     """What was asked does not fit what is there now."""
 

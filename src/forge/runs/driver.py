@@ -228,11 +228,12 @@ class RunDriver:
 
     def _parts(self, view: RunView) -> Parts:
         model = self.model_of(view.started.model)
-        own = is_offline(model) or not self.small_model
+        small = view.started.small_model or self.small_model
+        own = is_offline(model) or not small
         return Parts(
             machines=self.machines,
             model=model,
-            small=model if own else self.model_of(self.small_model),
+            small=model if own else self.model_of(small),
             model_of=self.model_of,
             blobs=self.blobs,
             prices=self.prices,

@@ -37,6 +37,7 @@ from forge.runs.engine.inline import open_inline
 from forge.runs.orders import Desk, Orders, open_desk
 from forge.runs.owner import is_alive
 from forge.runs.publisher import Publisher
+from forge.runs.routing import is_offline
 from forge.runs.unbroken import unbroken
 from forge.runs.wish import RunWish, check, kept, started_of
 from forge.runs.workers import is_worker
@@ -107,16 +108,19 @@ class RunService:
         is there is carried out, also if this call is cancelled meanwhile.
 
         Raises:
-            InputRefused, PathRefused: the wish cannot be carried out; nothing was made.
+            InputRefused, PathRefused: the wish cannot be carried out, or there is no such model;
+                nothing was made.
             NoSpace, HostUnfit: its files cannot be kept.
             LedgerUnwritable: it could not be made durable.
         """
         check(wish)
-        model = self._driver.model_of(wish.model).name
+        model = self._driver.model_of(wish.model)
+        if wish.small_model and not is_offline(model):
+            self._driver.model_of(wish.small_model)  # refused now rather than in the run
         files = await kept(wish, self._driver.blobs)
         chosen = run_id or new_run_id(self._driver.clock.now())
 
-        started = started_of(wish, model, files, self._driver.route)
+        started = started_of(wish, model.name, files, self._driver.route)
 
         async def begin() -> None:
             await self._driver.begin(chosen, started, user_id)

@@ -45,6 +45,7 @@ class RunWish:
         machine: the machine; variables of its own are not possible, as they are kept nowhere.
         own_machine: the machine ends with the run, though a conversation could keep it.
         model: which model is asked, as `provider:model`; empty for the usual one.
+        small_model: who answers in words, likewise; empty for the usual one.
         approve: tools whose calls wait for a person.
         route: the way it is answered, or `auto`; empty for the usual one.
         conversation_id: the conversation it belongs to, whose machine it is done in.
@@ -58,6 +59,7 @@ class RunWish:
     machine: SandboxSpec = field(default_factory=SandboxSpec)
     own_machine: bool = False
     model: str = ""
+    small_model: str = ""
     approve: frozenset[str] = frozenset()
     route: str = ""
     conversation_id: ConversationId | None = None
@@ -131,6 +133,7 @@ def started_of(
         ),
         approve=tuple(sorted(wish.approve)),
         route=wish.route or route,
+        small_model=wish.small_model,
         conversation_id=wish.conversation_id,
         message_id=wish.message_id,
         earlier=wish.earlier,

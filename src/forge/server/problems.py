@@ -52,6 +52,7 @@ STATUS: Mapping[type[errors.ForgeError], int] = {
     errors.MachineBusy: 409,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.PreferenceUnmet: 409,
     errors.AccessError: 403,
     errors.LoginRequired: 401,
     errors.LoginRefused: 401,

@@ -6,7 +6,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from forge.accounts.care import AccountCare
-from forge.accounts.preferences import PreferenceStore
+from forge.accounts.preferences import Preferences, PreferenceStore
 from forge.accounts.receipts import Receipts
 from forge.accounts.service import Accounts
 from forge.accounts.vault import Vault
@@ -128,12 +128,24 @@ state_of = Depends(state_in)
 """A dependency: the state of the app that serves the request."""
 
 
+async def preferred_of(state: State, user_id: UserId) -> Preferences:
+    """What counts for one, before machines or runs are made in their name.
+
+    Raises:
+        PreferenceUnmet: they want machines made where this server makes none.
+    """
+    preferred = await state.preferences.of(user_id)
+    preferred.check_provider(state.provider.name)
+    return preferred
+
+
 async def machine_of(state: State, user_id: UserId, conversation_id: ConversationId) -> Sandbox:
     """The machine of one's conversation, made where there is none.
 
     Raises:
         ConversationNotFound: there is no such conversation, or it is another's.
-        ForgeError: as in `forge.runs.machines.ConversationMachines.get`.
+        ForgeError: as in `forge.runs.machines.ConversationMachines.get` and `preferred_of`.
     """
     await state.conversations.get(user_id, conversation_id)
+    await preferred_of(state, user_id)
     return await state.machines.get(conversation_id, await state.spec())

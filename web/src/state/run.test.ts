@@ -41,6 +41,7 @@ const beginning: Event = {
   machine: { limits: {}, volumes: [], own: false },
   approve: [],
   route: "auto",
+  small_model: "",
   conversation_id: null,
   message_id: null,
   earlier: [],

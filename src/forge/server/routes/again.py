@@ -18,7 +18,7 @@ from forge.runs.wish import RunWish
 from forge.server.auth import may
 from forge.server.beginning import Accepted, before, begun, told
 from forge.server.idempotency import Once
-from forge.server.state import State, state_of
+from forge.server.state import State, preferred_of, state_of
 from forge.server.streams import EventStream
 
 router = APIRouter(prefix="/api", tags=["again"], route_class=Once)
@@ -114,8 +114,9 @@ async def _said(
 
 
 async def _wish(state: State, who: Principal, first: RunStarted, wanted: Again) -> RunWish:
-    preferred = await state.preferences.of(who.user_id)
-    return wish_again(first, model=wanted.model or preferred.model or "", caps=wanted.caps)
+    preferred = await preferred_of(state, who.user_id)
+    again = wish_again(first, model=wanted.model or preferred.model or "", caps=wanted.caps)
+    return replace(again, small_model=preferred.small_model or "")
 
 
 @router.post("/runs/{run_id}/rerun", response_class=EventStream)

@@ -19,7 +19,7 @@ from forge.sandbox.volumes import VolumeMount
 from forge.server.auth import may
 from forge.server.beginning import Accepted, before, begun, told
 from forge.server.idempotency import Once
-from forge.server.state import State, state_of
+from forge.server.state import State, preferred_of, state_of
 from forge.server.streams import EventStream
 
 router = APIRouter(prefix="/api", tags=["chat"], route_class=Once)
@@ -105,7 +105,7 @@ async def _accepted(
 async def _wish(state: State, who: Principal, wanted: Ask) -> RunWish:
     """What is asked, before it has its place in a conversation."""
     given = [await state.files.get(who.user_id, each) for each in wanted.files]
-    preferred = await state.preferences.of(who.user_id)
+    preferred = await preferred_of(state, who.user_id)
     caps = (
         {}
         if wanted.caps is None
@@ -114,10 +114,11 @@ async def _wish(state: State, who: Principal, wanted: Ask) -> RunWish:
     return RunWish(
         prompt=wanted.message,
         files=tuple(FileFact(name=each.name, size=each.size, sha256=each.sha256) for each in given),
-        caps=state.forge.settings.caps.model_copy(update=caps),
+        caps=preferred.caps(state.forge.settings.caps).model_copy(update=caps),
         machine=await _machine(state, who, wanted.machine, preferred.template or ""),
         own_machine=wanted.machine.own,
         model=wanted.model or preferred.model or "",
+        small_model=preferred.small_model or "",
         route=wanted.route or "",
         approve=frozenset(wanted.approve) | frozenset(preferred.approve or ()),
     )

@@ -10,7 +10,7 @@ from forge.ids import ConversationId
 from forge.sandbox.base import Probe
 from forge.server.auth import may
 from forge.server.idempotency import Once
-from forge.server.state import State, machine_of, state_of
+from forge.server.state import State, machine_of, preferred_of, state_of
 
 router = APIRouter(prefix="/api/sandbox", tags=["sandbox"], route_class=Once)
 
@@ -157,6 +157,7 @@ async def restart(
 ) -> MachineLine:
     """A new machine in place of this one; what was in it and not kept is lost."""
     await state.conversations.get(who.user_id, conversation_id)
+    await preferred_of(state, who.user_id)
     await state.machines.restart(conversation_id)
     return _line(state, conversation_id)
 

@@ -1,11 +1,11 @@
 """What people and the server prefer, and secrets, which go in and never come out."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from forge.accounts.preferences import SERVER, Preferences
+from forge.accounts.preferences import SERVER, Preferences, place_of
 from forge.accounts.principal import Principal
 from forge.server.auth import may
 from forge.server.state import State, state_of
@@ -15,11 +15,22 @@ router = APIRouter(prefix="/api", tags=["settings"])
 SecretName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
+class Enforced(BaseModel):
+    """What holds, whatever is preferred: which provider makes the machines and where, and what
+    their programs reach: no network but the ports that people open into them.
+    """
+
+    provider: str
+    place: Literal["local", "remote"]
+    egress: Literal["none"] = "none"
+
+
 class MySettings(BaseModel):
-    """One's own settings, and what counts with the server's below them."""
+    """One's own settings, what counts with the server's below them, and what holds anyhow."""
 
     own: Preferences
     counts: Preferences
+    enforced: Enforced
 
 
 class NewSecret(BaseModel):
@@ -44,6 +55,7 @@ async def my_settings(
     return MySettings(
         own=await state.preferences.read(who.user_id),
         counts=await state.preferences.of(who.user_id),
+        enforced=Enforced(provider=state.provider.name, place=place_of(state.provider.name)),
     )
 
 
@@ -54,6 +66,7 @@ async def change_settings(
     who: Annotated[Principal, may("write")],
 ) -> MySettings:
     """Set what is named; null unsets it."""
+    wanted.check_kept()
     await state.preferences.change(who.user_id, wanted)
     return await my_settings(state, who)
 
@@ -102,4 +115,5 @@ async def change_server_settings(
     _: Annotated[Principal, may("admin")],
 ) -> Preferences:
     """Set what is named for everybody; null unsets it."""
+    wanted.check_kept()
     return await state.preferences.change(SERVER, wanted)

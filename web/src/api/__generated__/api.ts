@@ -600,13 +600,26 @@ export interface Moved {
   target: string;
 }
 /**
- * One's own settings, and what counts with the server's below them.
+ * What holds, whatever is preferred: which provider makes the machines and where, and what
+ * their programs reach: no network but the ports that people open into them.
+ *
+ * This interface was referenced by `Everything`'s JSON-Schema
+ * via the `definition` "Enforced".
+ */
+export interface Enforced {
+  egress?: "none";
+  place: "local" | "remote";
+  provider: string;
+}
+/**
+ * One's own settings, what counts with the server's below them, and what holds anyhow.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
  * via the `definition` "MySettings".
  */
 export interface MySettings {
   counts: PreferencesOutput;
+  enforced: Enforced;
   own: PreferencesOutput;
 }
 /**

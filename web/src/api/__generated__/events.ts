@@ -51,6 +51,7 @@ export interface RunStarted {
   machine: MachineFact;
   approve: string[];
   route: string;
+  small_model: string;
   conversation_id: string | null;
   message_id: string | null;
   earlier: string[];
