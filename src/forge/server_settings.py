@@ -10,6 +10,8 @@ LogLevel = Literal["debug", "info", "warning"]
 LogFormat = Literal["auto", "json", "console"]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 
+Collector = Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")]
+
 
 def _far_by_https(url: str) -> str:
     """An address of a provider: over HTTPS, unless it is on this very computer."""
@@ -156,6 +158,25 @@ class ServerSettings(BaseSettings):
         "JSON elsewhere.",
         "Empty: `auto`.",
         default="auto",
+    )
+
+    otlp_endpoint: Collector | Literal[""] = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "The collector that runs are traced to over OTLP/HTTP, as `http://localhost:4318`.",
+        "Empty: none; nothing is traced.",
+        default="",
+    )
+    otlp_headers: SecretStr = setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "What that collector is asked with, as `name=value`, separated by commas; never shown.",
+        "Empty: nothing.",
+        default=SecretStr(""),
+    )
+    trace_content: Literal["never", "always"] = setting(
+        "FORGE_TRACE_CONTENT",
+        "Whether prompts, answers, code and results go to that collector too: `never` or `always`.",
+        "Empty: `never`; it gets names, numbers and codes.",
+        default="never",
     )
 
     @property

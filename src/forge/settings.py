@@ -334,6 +334,7 @@ def environment_of_children() -> dict[str, str]:
     own = {
         "ANTHROPIC_API_KEY",
         "OPENAI_API_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
         "FORGE_DATABASE_URL",
         "FORGE_BLOBS_URL",
         "FORGE_API_KEY",

@@ -28,11 +28,7 @@ from typing import cast
 from forge import registry
 from forge.budget.prices import PriceTable
 from forge.clock import SystemClock
-from forge.errors import (
-    ImageMissing,
-    InputRefused,
-    SettingsInvalid,
-)
+from forge.errors import ImageMissing, InputRefused, SettingsInvalid
 from forge.keeping import make_home, open_blobs, open_database
 from forge.ledger.append import LedgerWriter
 from forge.ledger.read import LedgerReader
@@ -61,6 +57,7 @@ from forge.settings import (
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
 from forge.tasks import together
+from forge.telemetry import open_spans
 
 TEMPLATE = "base"
 """The template that comes with Forge, on whose kernel and agent all others run."""
@@ -255,6 +252,7 @@ async def open_forge(
             owner=owner,
             route=settings.route,
             small_model=models.small(settings.small_model),
+            watch=await stack.enter_async_context(open_spans(settings)),
         )
         engine = _engine(settings, owner, workers) if serving else open_inline
         service = await stack.enter_async_context(

@@ -17,6 +17,7 @@ This is one of the three boundaries where any exception may be caught (see archi
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -50,6 +51,7 @@ from forge.runs.orders import Desk, Seat
 from forge.runs.publisher import Publisher
 from forge.runs.routing import is_offline
 from forge.runs.unbroken import unbroken
+from forge.runs.watching import Watch, nobody
 
 LOG = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ so for ever."""
 class RunDriver:
     """What runs are carried out with. Everything in it has its own owner; it frees nothing.
     `route` is the way of runs that name none, `small_model` who answers in words (empty: the run's
-    own model).
+    own model), `watch` who watches them.
     """
 
     machines: ConversationMachines
@@ -84,6 +86,7 @@ class RunDriver:
     approve_s: float = 3600.0
     route: Wanted = "auto"
     small_model: str = ""
+    watch: Watch = nobody
 
     async def begin(
         self, run_id: RunId, started: RunStarted, user_id: UserId | None = None
@@ -156,6 +159,12 @@ class RunDriver:
         run = await self._open(run_id, publisher, desk)
         if run is None:
             return
+        try:
+            await self._carry_out(run, run_id, seat)
+        finally:
+            run.watcher.left()
+
+    async def _carry_out(self, run: "_Open", run_id: RunId, seat: Seat) -> None:
         seat.knows(run.view.orders)
         if run.view.interruptions > MOST_INTERRUPTIONS:
             await unbroken(run.finish(Ending("interrupted", Fault.of(_too_often()))))
@@ -282,6 +291,7 @@ class _Open:
         for record in records[1:]:
             self._folder.add(record)
         self._appender: Appender = driver.ledger.resume(records[0].run_id, records[-1])
+        self.watcher = driver.watch(records)
 
     @property
     def view(self) -> RunView:
@@ -305,8 +315,12 @@ class _Open:
         )
 
     async def _append(self, event: AnyEvent) -> None:
-        for record in await self._appender.append(event):
+        begun = time.perf_counter()
+        records = await self._appender.append(event)
+        took = time.perf_counter() - begun
+        for record in records:
             self._folder.add(record)
             self._publisher.publish(record)
+            self.watcher.saw(record, took)
         if isinstance(event, MessageSteered | ApprovalDecided) and event.order_id:
             await self._desk.tick_off((event.order_id,))
