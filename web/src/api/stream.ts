@@ -11,8 +11,10 @@
 import type { Record as LedgerRecord } from "@/api/__generated__/events";
 import { ask, freshKey, Problem, problemOf } from "@/api/http";
 
-/** How long records wait for company before they are folded and drawn. */
-export const BATCH_MS = 40;
+/** How long records wait for company before they are folded and drawn; longer, in ms, where what is
+ * drawn is long, which takes longer to draw. */
+const BATCH_MS = 40;
+const BATCH_LONG_MS = 100;
 /** How long after EventSource gave up it is tried again; then longer, up to the most. */
 const AGAIN_MS = 1000;
 const AGAIN_MOST_MS = 15_000;
@@ -23,6 +25,8 @@ export interface StreamOwner {
   /** The number of the last record it has. */
   last: () => number;
   take: (records: LedgerRecord[]) => void;
+  /** Whether what it shows is long. */
+  long: () => boolean;
   connection: (now: Connection) => void;
   problem: (problem: Problem) => void;
 }
@@ -96,7 +100,7 @@ export class RunStream {
     this.waiting.push(record);
     // The server ends the stream after the last record; one that goes on has more after this.
     this.ended = record.event.type === "run.finished";
-    this.batch ??= setTimeout(() => this.flush(), BATCH_MS);
+    this.batch ??= setTimeout(() => this.flush(), this.owner.long() ? BATCH_LONG_MS : BATCH_MS);
   }
 
   private flush(): void {

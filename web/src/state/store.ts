@@ -23,6 +23,9 @@ interface Runs {
 /** How many runs are kept folded; those that nobody looks at go first. */
 const MOST = 60;
 
+/** An answer of more letters is long: it is drawn less often. */
+const LONG = 6000;
+
 export const useRuns = create<Runs>()(() => ({ runs: {} }));
 
 const held = new Map<string, { count: number; stream: RunStream | null }>();
@@ -55,6 +58,7 @@ function reopen(id: string): void {
   holder.stream = new RunStream(id, {
     last: () => entry(id).view.last,
     take: (records) => take(id, records),
+    long: () => entry(id).view.answer.length > LONG,
     connection: (connection) => {
       if (entry(id).connection !== connection) put(id, { connection });
     },

@@ -65,7 +65,11 @@ export function Thread({ ways, steered, lost, children }: ThreadProps) {
   return (
     <>
       <div className="relative min-h-0 flex-1">
-        <div ref={box} onScroll={onScroll} className="h-full overflow-y-auto overscroll-contain">
+        <div
+          ref={box}
+          onScroll={onScroll}
+          className="h-full overflow-y-auto overscroll-contain bg-bg"
+        >
           <div ref={inner} className="mx-auto w-full max-w-[46rem] px-4 pt-1 pb-8">
             {!talk && !pending ? <Waiting /> : null}
             {shown.map((each, at) =>

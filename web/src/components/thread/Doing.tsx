@@ -21,12 +21,18 @@ function seen(run: RunView): boolean {
   return (last?.kind === "text" || last?.kind === "thinking") && !last.done;
 }
 
+/** Whether its machine is being made: a slow host takes some twenty seconds for the first. */
+function preparing(run: RunView): boolean {
+  const works = run.routed !== null && run.routed.path !== "chat";
+  return works && run.doing === "starting" && run.machine === null;
+}
+
 export function Doing({ run }: { run: RunView }) {
   if (run.status !== "running" || seen(run)) return null;
   return (
     <p className="my-3 flex items-center gap-2.5 text-muted text-sm">
       <Spinner className="size-3.5" />
-      {NAMES[run.doing]}
+      {preparing(run) ? words.chat.preparing : NAMES[run.doing]}
       {run.updatedAt ? (
         <span className="text-faint text-xs">
           <Elapsed since={run.updatedAt} key={run.updatedAt} />
