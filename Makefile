@@ -70,8 +70,9 @@ fmt: setup ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
 
-openapi: setup ## Write docs/api/openapi.json as the routes are now
+openapi: setup ## Write docs/api/openapi.json, and the console's types, as the routes are now
 	@$(BIN)/python scripts/openapi.py
+	@$(BIN)/python scripts/webtypes.py
 
 bench: setup image ## Measure what SPECIFICATION.md promises
 	@exec $(BIN)/python benchmarks/all.py

@@ -60,7 +60,6 @@ export const words = {
     cost: "Cost",
     costSoFar: "Cost so far",
     defaultModel: "Usual model",
-    defaultModelNote: "The one that the server is set to",
     denied: "Not approved",
     deny: "Deny",
     denyWhy: "Tell it why (optional)",
@@ -116,11 +115,15 @@ export const words = {
     } as Readonly<Record<string, string>>,
     mayIt: (what: string) => `${what}?`,
     model: "Model",
+    modelNamed: "named for this message",
     modelUse: "Use this model",
     newMessage: "Message Forge…",
     noAnswer: "No answer came.",
     nothing: "Say something first",
     offline: "Offline",
+    offlineHint:
+      "No model is set up yet. Until one is, Forge runs the code that you write yourself, and these demonstrations.",
+    offlineSetUp: "Set up a model",
     offlineBlocks: "No model: your own code blocks are run",
     offlineExamples: [
       {
@@ -134,6 +137,7 @@ export const words = {
         title: "Write your own",
         text: "```python\nimport platform\nprint(platform.platform())\n```",
         note: "a block of code, run as it is",
+        fill: true,
       },
     ],
     preparing: "Preparing a machine",

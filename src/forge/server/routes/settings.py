@@ -25,12 +25,20 @@ class Enforced(BaseModel):
     egress: Literal["none"] = "none"
 
 
+class UsualModel(BaseModel):
+    """The model that answers where nobody names one, as `provider:model`, and who chose it."""
+
+    name: str
+    why: str
+
+
 class MySettings(BaseModel):
     """One's own settings, what counts with the server's below them, and what holds anyhow."""
 
     own: Preferences
     counts: Preferences
     enforced: Enforced
+    model: UsualModel
 
 
 class NewSecret(BaseModel):
@@ -52,10 +60,16 @@ async def my_settings(
     state: Annotated[State, state_of], who: Annotated[Principal, may("read")]
 ) -> MySettings:
     """One's own settings."""
+    counts, usual = await state.preferences.of(who.user_id), state.forge.model
+    if counts.model is not None:
+        model = UsualModel(name=counts.model, why="chosen in the settings")
+    else:
+        model = UsualModel(name=usual.name, why=usual.why)
     return MySettings(
         own=await state.preferences.read(who.user_id),
-        counts=await state.preferences.of(who.user_id),
+        counts=counts,
         enforced=Enforced(provider=state.provider.name, place=place_of(state.provider.name)),
+        model=model,
     )
 
 

@@ -12,6 +12,7 @@ export interface Everything {
   Decision?: Decision;
   DiffLine?: DiffLine;
   Elsewhere?: Elsewhere;
+  Enforced?: Enforced;
   EventLine?: EventLine;
   EventPage?: EventPage;
   FileEntry?: FileEntry;
@@ -66,6 +67,7 @@ export interface Everything {
   Tried?: Tried;
   UserLine?: UserLine;
   UserPage?: UserPage;
+  UsualModel?: UsualModel;
   Verification?: Verification;
   WantedMachine?: WantedMachine;
   WantedVolume?: WantedVolume;
@@ -356,6 +358,18 @@ export interface Elsewhere {
   url: string;
 }
 /**
+ * What holds, whatever is preferred: which provider makes the machines and where, and what
+ * their programs reach: no network but the ports that people open into them.
+ *
+ * This interface was referenced by `Everything`'s JSON-Schema
+ * via the `definition` "Enforced".
+ */
+export interface Enforced {
+  egress: "none";
+  place: "local" | "remote";
+  provider: string;
+}
+/**
  * Something that happened to an account. Times are UTC.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
@@ -600,18 +614,6 @@ export interface Moved {
   target: string;
 }
 /**
- * What holds, whatever is preferred: which provider makes the machines and where, and what
- * their programs reach: no network but the ports that people open into them.
- *
- * This interface was referenced by `Everything`'s JSON-Schema
- * via the `definition` "Enforced".
- */
-export interface Enforced {
-  egress?: "none";
-  place: "local" | "remote";
-  provider: string;
-}
-/**
  * One's own settings, what counts with the server's below them, and what holds anyhow.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
@@ -620,13 +622,15 @@ export interface Enforced {
 export interface MySettings {
   counts: PreferencesOutput;
   enforced: Enforced;
+  model: UsualModel;
   own: PreferencesOutput;
 }
 /**
  * Everything that can be preferred; None is for whoever is asked next to say.
  *
- * `provider_mode`: `auto` takes a local machine where one runs and else a remote one if that is
- * allowed; `local` and `remote` are what they say; `strict` is local and never anything else.
+ * `provider_mode`: `auto` takes whichever machines the server makes; `local` wants them on the
+ * server's own computer, `remote` elsewhere, and where the server makes none there, it is refused.
+ * `strict` is `local`, and never anything else, whatever will be there to fall back on.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
  * via the `definition` "Preferences-Output".
@@ -642,6 +646,16 @@ export interface PreferencesOutput {
   provider_mode: ("auto" | "local" | "remote" | "strict") | null;
   small_model: string | null;
   template: string | null;
+}
+/**
+ * The model that answers where nobody names one, as `provider:model`, and who chose it.
+ *
+ * This interface was referenced by `Everything`'s JSON-Schema
+ * via the `definition` "UsualModel".
+ */
+export interface UsualModel {
+  name: string;
+  why: string;
 }
 /**
  * The limits under which a run goes on.
@@ -725,8 +739,9 @@ export interface Ports {
 /**
  * Everything that can be preferred; None is for whoever is asked next to say.
  *
- * `provider_mode`: `auto` takes a local machine where one runs and else a remote one if that is
- * allowed; `local` and `remote` are what they say; `strict` is local and never anything else.
+ * `provider_mode`: `auto` takes whichever machines the server makes; `local` wants them on the
+ * server's own computer, `remote` elsewhere, and where the server makes none there, it is refused.
+ * `strict` is `local`, and never anything else, whatever will be there to fall back on.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
  * via the `definition` "Preferences-Input".
@@ -786,6 +801,7 @@ export interface Removed {
  * via the `definition` "RunLine".
  */
 export interface RunLine {
+  conversation_id: string | null;
   created_at: string;
   finished_at: string | null;
   id: string;

@@ -36,7 +36,8 @@ export interface Record {
  * A person asked. All that carrying the run out takes is in here: another process can do it.
  *
  * `earlier` are the runs of the conversation before this one, oldest first; `approve` the tools
- * whose calls wait for a person; `route` the way that the person chose, or `auto`.
+ * whose calls wait for a person; `route` the way that the person chose, or `auto`; `small_model`
+ * who answers in words, where the person prefers one.
  *
  * This interface was referenced by `Record`'s JSON-Schema
  * via the `definition` "RunStarted".

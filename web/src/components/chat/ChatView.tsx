@@ -86,7 +86,14 @@ export function ChatView({ id }: { id: string | undefined }) {
           <Trouble error={ways.problem} onAgain={ways.refresh} />
         </div>
       ) : empty && !id ? (
-        <Start composer={box} onExample={(example) => void send(example)} />
+        <Start
+          composer={box}
+          onExample={(example) => void send(example)}
+          onFill={(example) => {
+            setText(example);
+            composer.current?.focus();
+          }}
+        />
       ) : (
         <Thread ways={ways} steered={steering.waiting} lost={head?.connection === "lost"}>
           {box}

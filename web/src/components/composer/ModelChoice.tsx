@@ -18,8 +18,8 @@ export interface ModelChoiceProps {
 export function ModelChoice({ model, onChange }: ModelChoiceProps) {
   const { data: settings } = useSettings();
   const [naming, setNaming] = useState(false);
-  const usual = settings?.counts.model ?? "";
-  const shown = model || usual;
+  const usual = settings?.model;
+  const shown = model || (usual?.name ?? "");
   return (
     <>
       <Menu
@@ -39,7 +39,7 @@ export function ModelChoice({ model, onChange }: ModelChoiceProps) {
         items={[
           {
             label: words.chat.defaultModel,
-            note: usual || words.chat.defaultModelNote,
+            note: usual ? `${usual.name}, ${usual.why}` : undefined,
             checked: model === "",
             onSelect: () => onChange(""),
           },

@@ -3,6 +3,7 @@ import { ChevronDown } from "lucide-react";
 import { type ReactNode, useId, useState } from "react";
 import { Link } from "wouter";
 import { useAbility } from "@/api/queries/machines";
+import { useSettings } from "@/api/queries/settings";
 import { cn } from "@/lib/cn";
 import { seconds, tokens, usd } from "@/lib/format";
 import type { RunView } from "@/state/view";
@@ -60,10 +61,17 @@ function Row({ name, children }: { name: string; children: ReactNode }) {
 
 function Why({ run }: { run: RunView }) {
   const { data: ability } = useAbility();
+  const { data: settings } = useSettings();
   const { machine, routed } = run;
+  const model = routed?.model || run.model;
+  const usual = settings?.model;
+  const why = usual?.name === run.model ? usual.why : words.chat.modelNamed;
   return (
     <dl className="mt-1 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1.5 rounded-xl bg-sunken p-3.5 text-sm">
-      <Row name={words.chat.model}>{run.routed?.model || run.model}</Row>
+      <Row name={words.chat.model}>
+        {model}
+        {usual ? <span className="text-muted">, {why}</span> : null}
+      </Row>
       {routed ? (
         <Row name={words.chat.route}>
           {words.chat.routes[routed.path] ?? routed.path}, {words.chat.routeWhy(routed.reason)}
