@@ -86,7 +86,7 @@ def server(folder: Path) -> Iterator[tuple[int, str, float, float]]:
 
 def ready(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/readyz").status_code == 200
+        return httpx2.get(f"{url}/healthz").status_code == 200
     except httpx2.TransportError:
         return False
 

@@ -15,6 +15,7 @@ from forge.ledger.read import LedgerReader
 from forge.models.offline import OfflineModel
 from forge.runs.driver import RunDriver
 from forge.runs.machines import open_machines_of
+from forge.runs.measured import RunMeasures
 from forge.runs.orders import Orders
 from forge.runs.owner import this_process
 from forge.runs.service import RunService, open_runs
@@ -27,8 +28,15 @@ from forge.testing.sandbox import LocalProvider
 class House:
     """A service, and what it is made of."""
 
-    def __init__(self, folder: Path, database: Database, driver: RunDriver, service: RunService):
-        self.folder, self.database = folder, database
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        driver: RunDriver,
+        service: RunService,
+        measures: RunMeasures,
+    ):
+        self.folder, self.database, self.measures = folder, database, measures
         self.driver, self.service, self.reader = driver, service, driver.reader
         self.blobs: BlobStore = driver.blobs  # type: ignore[assignment]
         self.provider: LocalProvider = driver.machines._provider  # type: ignore[assignment]
@@ -61,7 +69,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """A house until the block is left; `other` are fields of the driver."""
     clock = other.pop("clock", None) or SystemClock()
-    asked = model or OfflineModel()
+    asked, measures = model or OfflineModel(), RunMeasures()
     more = {} if engine is None else {"open_engine": engine}
     async with (
         Database.open(place_in(folder)) as database,
@@ -77,11 +85,12 @@ async def house(
             "clock": clock,
             "owner": this_process(),
             "route": "agent",
+            "watch": measures.watch,
             **other,
         }
         driver = RunDriver(**given)
         async with open_runs(driver, Orders(database, clock), **more) as service:
-            yield House(folder, database, driver, service)
+            yield House(folder, database, driver, service, measures)
 
 
 def file(name: str, content: bytes, later: bytes | None = None) -> Upload:

@@ -18,6 +18,7 @@ from forge.server.app import create_app
 from forge.server.config import ServerConfig
 from forge.server.console import BUILT
 from forge.server.serve import serving
+from forge.server.state import State
 from forge.settings import ModelChoice, Settings
 from forge.wiring import Forge, Machines
 from running import House, house
@@ -34,6 +35,7 @@ class Served:
     home: House
     hosted: Hosted
     config: ServerConfig
+    state: State
 
     @asynccontextmanager
     async def client(self, token: str = "", **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
@@ -82,10 +84,11 @@ async def served(
             talks=home.driver.machines,
             blobs=home.blobs,
             database=home.database,
+            measures=home.measures,
         )
         wanted = ServerConfig(port=0, sign_up=sign_up, **config)
-        async with (
-            open_hosted(forge, sign_up, wanted.url) as hosted,
-            serving(create_app(hosted, wanted, console), wanted) as port,
-        ):
-            yield Served(f"http://127.0.0.1:{port}", port, home, hosted, wanted)
+        async with open_hosted(forge, sign_up, wanted.url) as hosted:
+            app = create_app(hosted, wanted, console)
+            async with serving(app, wanted) as port:
+                url = f"http://127.0.0.1:{port}"
+                yield Served(url, port, home, hosted, wanted, app.state.forge)

@@ -86,7 +86,7 @@ class Home:
     def ready(self) -> bool:
         try:
             with self.client() as client:
-                return client.get("/readyz").status_code == 200
+                return client.get("/healthz").status_code == 200
         except httpx2.TransportError:
             return False
 

@@ -20,7 +20,7 @@ from contextlib import (
     asynccontextmanager,
     suppress,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -36,10 +36,12 @@ from forge.models.base import Model
 from forge.runs.driver import RunDriver
 from forge.runs.engine.inline import open_inline
 from forge.runs.machines import ConversationMachines, open_machines_of
+from forge.runs.measured import RunMeasures
 from forge.runs.orders import Orders
 from forge.runs.owner import this_process
 from forge.runs.routing import is_offline
 from forge.runs.service import OpenEngine, Recovered, RunService, open_runs
+from forge.runs.watching import watched_by
 from forge.runs.workers import Workers, working
 from forge.sandbox.base import Limits, Probe, SandboxProvider, SandboxSpec
 from forge.sandbox.images import build as building
@@ -164,6 +166,7 @@ class Forge:
     talks: ConversationMachines
     blobs: BlobStore
     database: Database
+    measures: RunMeasures = field(default_factory=RunMeasures)
 
     @property
     def kept(self) -> Callable[[str], Path]:
@@ -238,6 +241,7 @@ async def open_forge(
         machines = await stack.enter_async_context(open_machines(settings, notify, warm=serving))
         blobs = open_blobs(settings)
         kept = await stack.enter_async_context(open_machines_of(machines.provider))
+        spans, measures = await stack.enter_async_context(open_spans(settings)), RunMeasures()
         workers, owner = Workers(database, clock), this_process()
         if serving:
             owner = await stack.enter_async_context(working(workers))
@@ -252,7 +256,7 @@ async def open_forge(
             owner=owner,
             route=settings.route,
             small_model=models.small(settings.small_model),
-            watch=await stack.enter_async_context(open_spans(settings)),
+            watch=watched_by(measures.watch, spans),
         )
         engine = _engine(settings, owner, workers) if serving else open_inline
         service = await stack.enter_async_context(
@@ -262,7 +266,7 @@ async def open_forge(
         if serving:
             tasks = await stack.enter_async_context(together())
             stack.callback(tasks.create_task(service.keep_recovering()).cancel)
-        yield Forge(settings, choice, service, machines, kept, blobs, database)
+        yield Forge(settings, choice, service, machines, kept, blobs, database, measures)
 
 
 def open_volumes(settings: Settings) -> VolumeStore:

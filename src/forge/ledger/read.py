@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from forge.clock import stamp
@@ -113,6 +113,14 @@ class LedgerReader:
         return await self._summaries(
             select(RUNS).where(RUNS.c.status == "running").order_by(RUNS.c.id)
         )
+
+    async def count_open(self, user_id: UserId | None = None) -> int:
+        """How many runs have no last event yet: one's own, or all."""
+        query = select(func.count()).select_from(RUNS).where(RUNS.c.status == "running")
+        if user_id is not None:
+            query = query.where(RUNS.c.user_id == user_id)
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(query) or 0)
 
     async def find(self, prefix: str, *, user_id: UserId | None = None) -> RunSummary:
         """The one run whose id is, or begins with, `prefix`; `run_` may be left out. With

@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import NamedTuple
 
 from forge.errors import (
+    Conflict,
     ForgeError,
     InputRefused,
     LedgerCorrupt,
@@ -96,6 +97,7 @@ class RunService:
         self._driver, self._engine = driver, engine
         self._publisher, self._desk, self._alive = publisher, desk, alive
         self._beginning: set[RunId] = set()
+        self._leaving = False
 
     @property
     def _reader(self) -> LedgerReader:
@@ -153,6 +155,7 @@ class RunService:
 
     def let_go(self) -> None:
         """Let go of all who follow from outside: this process is about to end."""
+        self._leaving = True
         self._publisher.let_go()
 
     @asynccontextmanager
@@ -255,6 +258,20 @@ class RunService:
         await self._driver.ledger.claim(run_id, run.owner, self._driver.owner)
         await self._driver.reopen(run_id, caps=caps, by=by)
         await self._engine.resume(run_id)
+
+    async def check(self) -> None:
+        """See that this process takes up runs, and that others count on it.
+
+        Raises:
+            Conflict: it is about to end, or counts as gone, so that its runs are taken over.
+            LedgerError: the list of those who carry out runs cannot be read.
+        """
+        if self._leaving or not await self._alive(self._driver.owner):
+            raise Conflict("This process does not take up runs any more.")
+
+    async def count_open(self, user_id: UserId | None = None) -> int:
+        """How many runs are not over, one's own or all, whoever carries them out."""
+        return await self._reader.count_open(user_id)
 
     async def list_runs(
         self, *, limit: int = 50, before: RunId | None = None, wanted: RunFilter | None = None

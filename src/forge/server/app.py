@@ -57,7 +57,7 @@ PAGES = (
 
 def create_app(hosted: Hosted, config: ServerConfig, console: Path = BUILT) -> FastAPI:
     """The app that serves what was opened, and the console that was built into a folder."""
-    measures = Measures()
+    measures = Measures(hosted.forge.measures.registry)
     app = openapi.Described(
         title=openapi.TITLE,
         version=forge.__version__,

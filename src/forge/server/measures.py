@@ -3,16 +3,40 @@
 Names end in their unit. Labels are routes' patterns and statuses, never ids or text of a person.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
 class Measures:
-    """The server's counters."""
+    """The server's counters. `others` are registries whose counters are shown with them."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, *others: CollectorRegistry) -> None:
+        self.registry, self._others = CollectorRegistry(), others
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._open = Gauge(
+            "forge_runs_open", "Runs that are not over, of all servers.", registry=self.registry
+        )
+        self._machines = Gauge(
+            "forge_machines", "Machines of this server.", ("state",), registry=self.registry
+        )
+        self._pool = Gauge(
+            "forge_machines_warm",
+            "Machines that wait to be taken.",
+            ("template",),
+            registry=self.registry,
+        )
         self._requests = Counter(
             "forge_http_requests",
             "Requests answered.",
@@ -40,6 +64,14 @@ class Measures:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
+    def now(self, open_runs: int, machines: Mapping[str, int], warm: Mapping[str, int]) -> None:
+        """Note what there is at this moment: machines by state, warm ones by template."""
+        self._open.set(open_runs)
+        for gauge, counts in ((self._machines, machines), (self._pool, warm)):
+            gauge.clear()
+            for label, count in counts.items():
+                gauge.labels(label).set(count)
+
     def page(self) -> bytes:
         """What Prometheus reads."""
-        return generate_latest(self.registry)
+        return b"".join(map(generate_latest, (self.registry, *self._others)))

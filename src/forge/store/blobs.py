@@ -74,6 +74,14 @@ class Blobs(Protocol):
         """Remove a blob; one that is not there is removed already."""
         ...
 
+    async def check(self) -> None:
+        """See that something could be kept; nothing is.
+
+        Raises:
+            NoSpace, HostUnfit: it could not.
+        """
+        ...
+
 
 class BlobStore:
     """A folder of blobs. It holds nothing open between calls; files stay until a person removes
@@ -163,6 +171,24 @@ class BlobStore:
         many files that was. A day ago is safe: nothing is written for that long.
         """
         return await asyncio.to_thread(_sweep, self._folder / "partial", before)
+
+    async def check(self) -> None:
+        """See that something can be kept, by keeping it half.
+
+        Raises:
+            NoSpace, HostUnfit: it cannot.
+        """
+
+        def try_it() -> None:
+            file, partial = self._begin()
+            with file:
+                file.write(b"?")
+            partial.unlink()
+
+        try:
+            await asyncio.to_thread(try_it)
+        except OSError as error:
+            raise _named(error, self._folder) from error
 
     def _begin(self) -> tuple[BinaryIO, Path]:
         partial = self._folder / "partial"

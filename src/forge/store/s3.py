@@ -117,6 +117,12 @@ class S3Blobs(BlobStore):
         with self._translated():
             await self._calls.delete_async(self._bucket, _name(sha256))
 
+    async def check(self) -> None:
+        """As in `Blobs`; the bucket is only asked for something."""
+        await super().check()
+        with self._translated():
+            await self._size("0" * 64)
+
     async def sweep(self, *, before: float) -> int:
         """Remove copies, and what crashes left half-written, from before then; returns how many."""
         removed = await super().sweep(before=before)

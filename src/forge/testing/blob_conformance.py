@@ -101,6 +101,13 @@ async def only_a_digest_is_a_name(blobs: Blobs) -> None:
             raise AssertionError(f"{name!r} was taken for a digest")
 
 
+async def a_look_whether_it_works_keeps_nothing(blobs: Blobs) -> None:
+    """Asked again and again by whoever watches a server, it leaves nothing behind."""
+    await blobs.check()
+    await blobs.check()
+    assert await blobs.size(hashlib.sha256(b"?").hexdigest()) is None
+
+
 CHECKS: tuple[Callable[[Blobs], Awaitable[None]], ...] = (
     what_is_put_is_got_by_its_digest,
     a_range_is_that_part,
@@ -109,5 +116,6 @@ CHECKS: tuple[Callable[[Blobs], Awaitable[None]], ...] = (
     what_is_not_there_is_not_found,
     what_is_removed_is_gone,
     only_a_digest_is_a_name,
+    a_look_whether_it_works_keeps_nothing,
 )
 """Every check, each with a fresh place."""

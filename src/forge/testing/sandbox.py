@@ -30,7 +30,7 @@ from forge.errors import (
 )
 from forge.ids import new_sandbox_id
 from forge.sandbox import processes
-from forge.sandbox.base import Probe, Sandbox, SandboxFacts, SandboxSpec
+from forge.sandbox.base import MachineInfo, Probe, Sandbox, SandboxFacts, SandboxSpec
 from forge.sandbox.code import CodeError, CodeResult, ContextInfo, Language
 from forge.sandbox.commands import Command, ExecResult, ProcessInfo, Size
 from forge.sandbox.files import HOME, MAX_PATH_BYTES
@@ -328,6 +328,14 @@ class LocalProvider:
         self.made.append(LocalSandbox(spec, create_ms=0.0))
         # It keeps a part of the contract; tests/conformance/test_sandboxes.py says which.
         return cast("Sandbox", self.made[-1])
+
+    async def list(self) -> tuple[MachineInfo, ...]:
+        """Those that were not stopped."""
+        return tuple(
+            MachineInfo(each.facts.id, each.state, each.facts.template)
+            for each in self.made
+            if not each.stopped
+        )
 
     async def reap(self) -> int:
         """Nothing outlives its owner's folder here."""
