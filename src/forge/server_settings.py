@@ -145,6 +145,21 @@ class ServerSettings(BaseSettings):
         le=65536,
     )
 
+    max_requests: int | None = setting(
+        "FORGE_MAX_REQUESTS",
+        "How many requests one person may send within a minute.",
+        "0: any number. Empty: 1,200, and any number where nobody logs in.",
+        default=None,
+        ge=0,
+    )
+    max_runs: int | None = setting(
+        "FORGE_MAX_RUNS",
+        "How many runs of one person may go on at once.",
+        "0: any number. Empty: 10, and any number where nobody logs in.",
+        default=None,
+        ge=0,
+    )
+
     log: LogLevel = setting(
         "FORGE_LOG",
         "From which level the server logs: `debug`, `info` (a line for each request too) or "

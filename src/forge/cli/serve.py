@@ -18,6 +18,10 @@ from forge.server.serve import serving
 from forge.settings import Settings, choose_model, secrets_of
 from forge.wiring import Forge, open_forge
 
+USUAL_REQUESTS, USUAL_RUNS = 1_200, 10
+"""What one of several people may do, where the settings do not say: requests a minute, and runs at
+once. A browser sends a few hundred in its busiest minute."""
+
 
 async def serve(settings: Settings, screen: Screen) -> Exit:
     """Serve until a signal; then runs are handed over to the next start, and machines stopped."""
@@ -86,7 +90,13 @@ def config_of(settings: Settings) -> ServerConfig:
         sign_up=settings.sign_up,
         preview_wait_s=settings.preview_wait_s,
         preview_limit=settings.preview_mib << 20,
+        max_requests=_limit(settings.max_requests, 0 if single else USUAL_REQUESTS),
+        max_runs=_limit(settings.max_runs, 0 if single else USUAL_RUNS),
     )
+
+
+def _limit(wanted: int | None, usual: int) -> int:
+    return usual if wanted is None else wanted
 
 
 async def _prepare(hosted: Hosted, screen: Screen) -> None:

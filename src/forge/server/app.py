@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 import forge
 from forge.hosting import Hosted
 from forge.server import openapi, problems
+from forge.server.allowance import Allowance
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig, is_loopback
 from forge.server.console import BUILT, Console
@@ -84,6 +85,12 @@ def create_app(hosted: Hosted, config: ServerConfig, console: Path = BUILT) -> F
         config=config,
         measures=measures,
         doorkeeper=_doorkeeper(hosted, config),
+        allowance=Allowance(
+            hosted.forge.service,
+            hosted.clock,
+            requests=config.max_requests,
+            runs=config.max_runs,
+        ),
         cookie=Cookie(config),
         signer=Signer(hosted.master, hosted.clock),
     )

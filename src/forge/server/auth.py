@@ -55,12 +55,15 @@ async def admitted(connection: HTTPConnection, scope: Scope) -> Principal:
 
     Raises:
         LoginRequired: nobody is logged in.
+        TooMany: they ask too often.
         NotAllowed: it may not.
     """
-    doorkeeper: Doorkeeper = connection.app.state.forge.doorkeeper
+    state = connection.app.state.forge
+    doorkeeper: Doorkeeper = state.doorkeeper
     who = await doorkeeper.principal(connection)
     if who is None:
         raise LoginRequired("Nobody is logged in.")
+    await state.allowance.request(who.user_id)
     if not who.may(scope):
         raise NotAllowed(f"{connection.url.path} needs the scope {scope!r}.")
     return who

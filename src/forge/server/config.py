@@ -14,7 +14,8 @@ class ServerConfig:
     `public_url` is where people reach it, if that is not where it listens; `proxies` are the
     addresses of reverse proxies whose `X-Forwarded-*` headers are believed. `single_user` lets
     whoever reaches the server in without a login; `owner_key` is what its owner's terminal shows. A
-    reader who takes nothing for `take_s` is cut off. Sizes are in bytes, times in seconds.
+    reader who takes nothing for `take_s` is cut off. `max_requests` in a minute and `max_runs` at
+    once are one person's, 0 for any number. Sizes are in bytes, times in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +32,8 @@ class ServerConfig:
     preview_wait_s: float = 30.0
     preview_limit: int = 256 << 20
     preview_message: int = 1 << 20
+    max_requests: int = 0
+    max_runs: int = 0
 
     @property
     def url(self) -> str:

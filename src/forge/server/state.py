@@ -19,6 +19,7 @@ from forge.runs.conversations.store import Conversations
 from forge.runs.machines import ConversationMachines
 from forge.runs.service import RunService
 from forge.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
+from forge.server.allowance import Allowance
 from forge.server.auth import Doorkeeper
 from forge.server.config import ServerConfig
 from forge.server.doors import Cookie
@@ -35,6 +36,7 @@ class State:
     config: ServerConfig
     measures: Measures
     doorkeeper: Doorkeeper
+    allowance: Allowance
     cookie: Cookie
     signer: Signer
 

@@ -74,7 +74,8 @@ async def _of_run(
         raise Conflict("This run was asked outside a conversation; ask it as a new message.")
     await _said(state, who, first.conversation_id, first.message_id)
     wish = await _wish(state, who, first, wanted)
-    return await begun(request, state, who, wish, (first.conversation_id, first.message_id))
+    async with state.allowance.run(who.user_id):
+        return await begun(request, state, who, wish, (first.conversation_id, first.message_id))
 
 
 async def _of_message(
@@ -95,7 +96,8 @@ async def _of_message(
     wish = await _wish(state, who, await _first(state, who, runs[-1]), wanted)
     # A forked conversation shows runs of the one that it comes from.
     here = replace(wish, conversation_id=conversation_id, message_id=message_id)
-    return await begun(request, state, who, here, (conversation_id, message_id))
+    async with state.allowance.run(who.user_id):
+        return await begun(request, state, who, here, (conversation_id, message_id))
 
 
 async def _first(state: State, who: Principal, run_id: RunId) -> RunStarted:

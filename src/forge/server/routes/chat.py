@@ -86,6 +86,11 @@ async def _accepted(
     """
     if (earlier := before(request)) is not None:
         return earlier
+    async with state.allowance.run(who.user_id):
+        return await _begun(request, state, who, wanted)
+
+
+async def _begun(request: Request, state: State, who: Principal, wanted: Ask) -> Accepted:
     wish = await _wish(state, who, wanted)
     check(wish)
     conversation = await _conversation(state, who, wanted)

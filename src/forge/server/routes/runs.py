@@ -292,5 +292,6 @@ async def resume_run(
     who: Annotated[Principal, may("run")],
 ) -> RunLine:
     """Go on with a run that a cap stopped, or that was interrupted, under new limits."""
-    await state.runs.resume(own.id, wanted.caps, by=who.user_id)
+    async with state.allowance.run(who.user_id):
+        await state.runs.resume(own.id, wanted.caps, by=who.user_id)
     return RunLine.model_validate(own, from_attributes=True)
