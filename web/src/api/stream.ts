@@ -15,6 +15,10 @@ import { ask, freshKey, Problem, problemOf } from "@/api/http";
  * drawn is long, which takes longer to draw. */
 const BATCH_MS = 40;
 const BATCH_LONG_MS = 100;
+/** So many records in one batch's time are a past that is told again; it is drawn once it is told,
+ * or after the most that one waits for it, in ms. */
+const PAST = 150;
+const PAST_MOST_MS = 500;
 /** How long after EventSource gave up it is tried again; then longer, up to the most. */
 const AGAIN_MS = 1000;
 const AGAIN_MOST_MS = 15_000;
@@ -100,7 +104,17 @@ export class RunStream {
     this.waiting.push(record);
     // The server ends the stream after the last record; one that goes on has more after this.
     this.ended = record.event.type === "run.finished";
-    this.batch ??= setTimeout(() => this.flush(), this.owner.long() ? BATCH_LONG_MS : BATCH_MS);
+    if (this.batch === null) this.wait(Date.now(), 0);
+  }
+
+  /** Draw after a batch's time, unless a past is still being told. */
+  private wait(since: number, had: number): void {
+    const waits = this.owner.long() ? BATCH_LONG_MS : BATCH_MS;
+    this.batch = setTimeout(() => {
+      const past = this.waiting.length - had >= PAST && Date.now() - since < PAST_MOST_MS;
+      if (past) this.wait(since, this.waiting.length);
+      else this.flush();
+    }, waits);
   }
 
   private flush(): void {

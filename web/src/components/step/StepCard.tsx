@@ -110,7 +110,7 @@ function Body({ call, what, live }: { call: Call; what: What; live: boolean }) {
       ) : null}
       {printed.length > 0 ? <Output printed={printed} live={growing} /> : null}
       {plain && call.content ? <Written code={call.content} language="" growing={false} /> : null}
-      {failed ? <Failure outcome={call.outcome ?? ""} content={call.content} /> : null}
+      {failed ? <Failure content={call.content} /> : null}
       {call.outcome === "denied" ? <Denied call={call} /> : null}
     </div>
   );
