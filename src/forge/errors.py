@@ -71,6 +71,7 @@ written in `forge.failures`, a file for each family, and imported from here.
     │   ├── LoginUnavailable
     │   ├── NotAllowed
     │   ├── TooMany
+    │   │   └── StorageFull
     │   └── SecretUnreadable
     ├── ModelError
     │   ├── ModelUnauthorized

@@ -160,6 +160,14 @@ class ServerSettings(BaseSettings):
         ge=0,
     )
 
+    max_storage_mib: int | None = setting(
+        "FORGE_MAX_STORAGE_MIB",
+        "How much one person may keep on the server, uploads and what runs made, in MiB.",
+        "0: any amount. Empty: 10,240, and any amount where nobody logs in.",
+        default=None,
+        ge=0,
+    )
+
     log: LogLevel = setting(
         "FORGE_LOG",
         "From which level the server logs: `debug`, `info` (a line for each request too) or "

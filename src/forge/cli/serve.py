@@ -18,9 +18,9 @@ from forge.server.serve import serving
 from forge.settings import Settings, choose_model, secrets_of
 from forge.wiring import Forge, open_forge
 
-USUAL_REQUESTS, USUAL_RUNS = 1_200, 10
-"""What one of several people may do, where the settings do not say: requests a minute, and runs at
-once. A browser sends a few hundred in its busiest minute."""
+USUAL_REQUESTS, USUAL_RUNS, USUAL_MIB = 1_200, 10, 10_240
+"""What one of several people may do, where the settings do not say: requests a minute, runs at
+once, and MiB of files. A browser sends a few hundred in its busiest minute."""
 
 
 async def serve(settings: Settings, screen: Screen) -> Exit:
@@ -92,6 +92,7 @@ def config_of(settings: Settings) -> ServerConfig:
         preview_limit=settings.preview_mib << 20,
         max_requests=_limit(settings.max_requests, 0 if single else USUAL_REQUESTS),
         max_runs=_limit(settings.max_runs, 0 if single else USUAL_RUNS),
+        max_storage=_limit(settings.max_storage_mib, 0 if single else USUAL_MIB) << 20,
     )
 
 

@@ -65,6 +65,14 @@ class TooMany(AccessError):
         self.retry_after_s = retry_after_s
 
 
+class StorageFull(TooMany):
+    """A person keeps as much as one person may."""
+
+    code: ClassVar[str] = "storage_full"
+    retry: ClassVar[bool] = False
+    default_hint: ClassVar[str] = "Have the admin raise FORGE_MAX_STORAGE_MIB."
+
+
 class SecretUnreadable(AccessError):
     """A sealed secret cannot be opened with the master key there is."""
 

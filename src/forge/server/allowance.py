@@ -1,4 +1,4 @@
-"""How much one person may ask of the server: requests a minute, and runs at once.
+"""How much one person may ask of the server: requests a minute, runs at once, and what is kept.
 
 One person's program that goes wild, or a key that got out, must not cost all others the server.
 Requests are counted in this process alone; runs are counted where they are kept, whoever carries
@@ -14,10 +14,12 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from forge.clock import Clock
-from forge.errors import TooMany
+from forge.errors import StorageFull, TooMany
+from forge.hosting import Hosted
 from forge.ids import UserId
-from forge.runs.service import RunService
+
+FULL_S = 3600.0
+"""When to look again whether there is room: once a person has seen to it."""
 
 RUN_S = 5.0
 """When to look again whether a run has ended: they take seconds to minutes."""
@@ -29,10 +31,15 @@ class Allowance:
     Args:
         requests: in a minute, of one person.
         runs: at once, of one person.
+        storage: bytes of files of one person's, each content counted once.
     """
 
-    def __init__(self, service: RunService, clock: Clock, *, requests: int, runs: int) -> None:
-        self._service, self._clock, self.requests, self.runs = service, clock, requests, runs
+    def __init__(
+        self, hosted: Hosted, *, requests: int = 0, runs: int = 0, storage: int = 0
+    ) -> None:
+        self._service, self._files = hosted.forge.service, hosted.files
+        self._clock = hosted.clock
+        self.requests, self.runs, self.storage = requests, runs, storage
         self._counted = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._per_minute: RateLimitItem = RateLimitItemPerMinute(max(1, requests))
         self._beginning: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
@@ -60,7 +67,9 @@ class Allowance:
 
         Raises:
             TooMany: as many go on already.
+            StorageFull: there is no room for what it makes.
         """
+        await self.room(user_id)
         if not self.runs:
             yield
             return
@@ -73,3 +82,24 @@ class Allowance:
                     retry_after_s=RUN_S,
                 )
             yield
+
+    async def room(self, user_id: UserId) -> int | None:
+        """How many bytes more a person may keep, at least one; None for any number.
+
+        Raises:
+            StorageFull: none.
+        """
+        if not self.storage:
+            return None
+        left = self.storage - await self._files.used(user_id)
+        if left <= 0:
+            raise self.full()
+        return left
+
+    def full(self) -> StorageFull:
+        """What a person is told who keeps as much as one may."""
+        return StorageFull(
+            f"One person may keep {self.storage >> 20} MiB of files here, and there is no room "
+            "left for this.",
+            retry_after_s=FULL_S,
+        )

@@ -86,10 +86,10 @@ def create_app(hosted: Hosted, config: ServerConfig, console: Path = BUILT) -> F
         measures=measures,
         doorkeeper=_doorkeeper(hosted, config),
         allowance=Allowance(
-            hosted.forge.service,
-            hosted.clock,
+            hosted,
             requests=config.max_requests,
             runs=config.max_runs,
+            storage=config.max_storage,
         ),
         cookie=Cookie(config),
         signer=Signer(hosted.master, hosted.clock),

@@ -14,8 +14,8 @@ class ServerConfig:
     `public_url` is where people reach it, if that is not where it listens; `proxies` are the
     addresses of reverse proxies whose `X-Forwarded-*` headers are believed. `single_user` lets
     whoever reaches the server in without a login; `owner_key` is what its owner's terminal shows. A
-    reader who takes nothing for `take_s` is cut off. `max_requests` in a minute and `max_runs` at
-    once are one person's, 0 for any number. Sizes are in bytes, times in seconds.
+    reader who takes nothing for `take_s` is cut off. `max_requests` in a minute, `max_runs` at
+    once and `max_storage` are one person's, 0 for any number. Sizes are in bytes, times in seconds.
     """
 
     host: str = "127.0.0.1"
@@ -34,6 +34,7 @@ class ServerConfig:
     preview_message: int = 1 << 20
     max_requests: int = 0
     max_runs: int = 0
+    max_storage: int = 0
 
     @property
     def url(self) -> str:

@@ -1,12 +1,14 @@
 """What one person may ask of a server that others use too."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asking import asked
-from forge.cli.serve import USUAL_REQUESTS, USUAL_RUNS, config_of
+from forge.cli.serve import USUAL_MIB, USUAL_REQUESTS, USUAL_RUNS, config_of
 from forge.settings import Settings
 from served import served
 
@@ -71,18 +73,62 @@ async def test_one_person_has_so_many_runs_at_once_and_no_more(tmp_path: Path):
             assert len(talks) == 3  # a refused question leaves none behind
 
 
+async def test_one_person_keeps_so_much_and_no_more(tmp_path: Path):
+    """Said length or none, uploads and runs alike; the same bytes again take no room."""
+    async with served(tmp_path, single_user=False, max_storage=3 << 20) as server:
+        keen, calm = await server.person("keen"), await server.person("calm")
+        async with server.client(keen) as client, server.client(calm) as other:
+
+            async def upload(who: Any, name: str, content: Any) -> Any:
+                return await who.post("/api/upload", params={"name": name}, content=content)
+
+            async def pieces() -> AsyncIterator[bytes]:
+                for number in range(3):
+                    yield bytes([number]) * (1 << 20)
+
+            same = b"2" * (1 << 20)
+            for name in ("a.bin", "b.bin"):
+                assert (await upload(client, name, same)).status_code == 201
+            for content in (b"3" * (3 << 20), pieces()):
+                refused = await upload(client, "c.bin", content)
+                assert (refused.status_code, refused.json()["code"]) == (429, "storage_full")
+                assert refused.json()["retry"] is False
+                assert "retry-after" in refused.headers
+            assert (await upload(client, "d.bin", b"4" * (2 << 20))).status_code == 201
+            for refused in (
+                await upload(client, "e.bin", b"5"),
+                await client.post("/api/chat", json={"message": "hello"}),
+            ):
+                assert refused.json()["code"] == "storage_full"
+            assert (await upload(other, "c.bin", same)).status_code == 201
+            names = [each["name"] for each in (await client.get("/api/artifacts")).json()["items"]]
+            assert sorted(names) == ["a.bin", "b.bin", "d.bin"]
+
+
+async def test_what_cannot_be_called_so_is_not_kept_either(tmp_path: Path):
+    """A refused name leaves no bytes behind that nobody counts."""
+    async with served(tmp_path) as server, server.client() as client:
+        refused = await client.post("/api/upload", params={"name": "../x"}, content=b"x" * 4096)
+        assert refused.status_code == 422
+        kept = tmp_path / "blobs"
+        assert [each for each in kept.rglob("*") if each.is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("set_to", "expected"),
     [
-        ({}, (0, 0)),
-        ({"FORGE_LOGIN": "always"}, (USUAL_REQUESTS, USUAL_RUNS)),
-        ({"FORGE_LOGIN": "always", "FORGE_MAX_RUNS": "0"}, (USUAL_REQUESTS, 0)),
-        ({"FORGE_MAX_REQUESTS": "7", "FORGE_MAX_RUNS": "2"}, (7, 2)),
+        ({}, (0, 0, 0)),
+        ({"FORGE_LOGIN": "always"}, (USUAL_REQUESTS, USUAL_RUNS, USUAL_MIB)),
+        ({"FORGE_LOGIN": "always", "FORGE_MAX_RUNS": "0"}, (USUAL_REQUESTS, 0, USUAL_MIB)),
+        (
+            {"FORGE_MAX_REQUESTS": "7", "FORGE_MAX_RUNS": "2", "FORGE_MAX_STORAGE_MIB": "3"},
+            (7, 2, 3),
+        ),
     ],
 )
 def test_limits_are_for_servers_of_several_people(
-    tmp_path: Path, set_to: dict[str, str], expected: tuple[int, int]
+    tmp_path: Path, set_to: dict[str, str], expected: tuple[int, int, int]
 ):
     """Who is alone on a computer is not limited unless it is set; zero is never a limit."""
     config = config_of(Settings(FORGE_HOME=tmp_path, **set_to))  # type: ignore[arg-type]
-    assert (config.max_requests, config.max_runs) == expected
+    assert (config.max_requests, config.max_runs, config.max_storage >> 20) == expected

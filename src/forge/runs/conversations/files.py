@@ -109,6 +109,13 @@ class Files:
         if known is None:
             await self.add(user_id, new)
 
+    async def used(self, user_id: UserId) -> int:
+        """How many bytes a person keeps; the same content counts once."""
+        each = select(FILES.c.sha256, FILES.c.size).where(FILES.c.user_id == user_id).distinct()
+        query = select(func.sum(each.subquery().c.size))
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(query) or 0)
+
     async def get(self, user_id: UserId, file_id: FileId) -> File:
         """One file.
 

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from forge.accounts.principal import Principal
+from forge.errors import InputRefused
 from forge.ids import ConversationId, FileId, RunId, UserId
 from forge.runs.bundles import Packed, zipped
 from forge.runs.conversations.files import File, NewFile
 from forge.runs.conversations.media import HEAD, media_type
+from forge.runs.wish import check_name
 from forge.server.auth import may
 from forge.server.idempotency import Once
 from forge.server.serving import begun, served
@@ -69,6 +71,7 @@ async def upload(
     conversation_id: ConversationId | None = None,
 ) -> FileLine:
     """Keep a file: the body is its bytes. The same name again is its next version."""
+    check_name(name)  # before its bytes are kept
     if conversation_id is not None:
         await state.conversations.get(who.user_id, conversation_id)
     head = bytearray()
@@ -79,7 +82,13 @@ async def upload(
                 head.extend(chunk[: HEAD - len(head)])
             yield chunk
 
-    kept = await state.blobs.put(content(), limit=state.config.upload_limit)
+    most, room = state.config.upload_limit, await state.allowance.room(who.user_id)
+    try:
+        kept = await state.blobs.put(content(), limit=min(most, room or most))
+    except InputRefused as error:
+        if room is None or room >= most:
+            raise
+        raise state.allowance.full() from error
     new = NewFile(
         "upload", name, kept.sha256, kept.size, media_type(bytes(head), name), conversation_id
     )
