@@ -18,6 +18,7 @@ from forge.accounts.service import Accounts, SignUp
 from forge.accounts.vault import Keyring, Vault, keyring_in, keyring_of
 from forge.clock import Clock, SystemClock
 from forge.errors import SettingsInvalid
+from forge.keeping import kept_tidy
 from forge.runs.conversations.clerk import Clerk, open_clerk
 from forge.runs.conversations.files import Files
 from forge.runs.conversations.shares import Shares
@@ -75,6 +76,7 @@ async def open_hosted(forge: Forge, sign_up: SignUp, url: str) -> AsyncIterator[
     conversations, files = Conversations(database, clock), Files(database, clock)
     master = keyring.keys[keyring.current]
     async with (
+        kept_tidy(forge.blobs, clock),
         open_clerk(forge.service, conversations, files, forge.blobs) as clerk,
         open_logins(forge.settings, url, clock, master, may_join=sign_up == "open") as logins,
     ):

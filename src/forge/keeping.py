@@ -3,17 +3,29 @@
 The part of `wiring` that needs no machine and no model: backups are made and put back from here.
 """
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from forge import __version__
-from forge.clock import SystemClock
-from forge.errors import HostUnfit
+from forge.clock import Clock, SystemClock
+from forge.errors import ForgeError, HostUnfit
 from forge.ledger.read import LedgerReader
 from forge.settings import Settings
 from forge.store.backup import Manifest
 from forge.store.blobs import BlobStore
 from forge.store.database import Database
+from forge.tasks import together
+
+LOG = logging.getLogger(__name__)
+
+TIDY_S = 6 * 3600.0
+"""How often the place of files is swept."""
+
+OLD_S = 24 * 3600.0
+"""From what age on something there is swept: nothing is written for that long."""
 
 
 def open_database(settings: Settings) -> AbstractAsyncContextManager[Database]:
@@ -37,6 +49,31 @@ def open_blobs(settings: Settings) -> BlobStore:
     from forge.store.s3 import S3Blobs
 
     return S3Blobs(folder, url)
+
+
+@asynccontextmanager
+async def kept_tidy(
+    blobs: BlobStore, clock: Clock, *, every_s: float = TIDY_S
+) -> AsyncIterator[None]:
+    """Sweep the place of files now and then, until the block is left: what crashes left
+    half-written, and copies of a bucket's files, once they are a day old.
+    """
+
+    async def sweep() -> None:
+        while True:
+            try:
+                swept = await blobs.sweep(before=clock.now().timestamp() - OLD_S)
+                LOG.info("swept the place of files: %d removed", swept)
+            except (ForgeError, OSError) as error:
+                LOG.warning("the place of files was not swept: %s", error)
+            await asyncio.sleep(every_s)
+
+    async with together() as tasks:
+        sweeping = tasks.create_task(sweep())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
 
 
 async def back_up(settings: Settings, path: Path) -> Manifest:

@@ -1,6 +1,5 @@
 """Runs' spans, as a real collector receives them over OTLP/HTTP."""
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from forge.errors import SettingsInvalid
 from forge.events import Record, ToolStarted
 from forge.models.anthropic import AnthropicModel
 from forge.runs.spans import tracing
@@ -180,17 +177,3 @@ async def test_what_this_process_did_not_see_the_end_of_says_so(tmp_path: Path):
     assert [root["forge.run.resumed"] for root in roots] == [False, True]
     assert len({root["forge.run.id"] for root in roots}) == 1
     assert roots[1]["forge.run.status"] == "done"
-
-
-async def test_a_collector_without_the_extra_is_refused_with_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Whoever sets the variable learns what to install; without it nothing is looked for."""
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    wanted = Settings(FORGE_HOME=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://localhost:4318")  # type: ignore[call-arg]
-    with pytest.raises(SettingsInvalid, match="extra `otel`") as refused:
-        async with open_spans(wanted):
-            pass
-    assert "uv sync --extra otel" in refused.value.hint
-    async with open_spans(Settings(FORGE_HOME=tmp_path)):  # type: ignore[call-arg]
-        pass

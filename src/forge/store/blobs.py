@@ -14,7 +14,8 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -230,12 +231,18 @@ def _digest(path: Path) -> tuple[str, int]:
 
 
 def _sweep(partial: Path, before: float) -> int:
-    if not partial.is_dir():
-        return 0
-    stale = [file for file in partial.iterdir() if file.stat().st_mtime < before]
-    for file in stale:
-        file.unlink(missing_ok=True)
-    return len(stale)
+    return removed(partial.iterdir() if partial.is_dir() else (), before)
+
+
+def removed(files: Iterable[Path], before: float) -> int:
+    """Remove those of the files that were last written before then; returns how many that was."""
+    count = 0
+    for file in files:
+        with suppress(FileNotFoundError):  # placed, or swept by another process, meanwhile
+            if file.stat().st_mtime < before:
+                file.unlink()
+                count += 1
+    return count
 
 
 def _named(error: OSError, folder: Path) -> NoSpace | HostUnfit:

@@ -9,10 +9,11 @@ is large in parts.
 `sweep` makes room: it removes old copies from the folder, never anything from the bucket.
 """
 
+import asyncio
 import hashlib
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from forge.errors import (
     StorageRefused,
     StorageUnreachable,
 )
-from forge.store.blobs import Blob, BlobStore
+from forge.store.blobs import Blob, BlobStore, removed
 
 TRIES, TRYING = 3, timedelta(seconds=30)
 """How often a request is tried again, and for how long in all: a person waits for the answer."""
@@ -73,8 +74,9 @@ class S3Blobs(BlobStore):
         self, sha256: str, *, start: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """As in `Blobs`."""
-        if await super().size(sha256) is not None:
-            async for piece in super().get(sha256, start=start, length=length):
+        copy = super().get(sha256, start=start, length=length)
+        with suppress(FileNotFound):  # there is no copy, or it was swept just now
+            async for piece in copy:
                 yield piece
             return
         with self._translated():
@@ -125,12 +127,8 @@ class S3Blobs(BlobStore):
 
     async def sweep(self, *, before: float) -> int:
         """Remove copies, and what crashes left half-written, from before then; returns how many."""
-        removed = await super().sweep(before=before)
-        for copy in (self._folder / "sha256").glob("*/*"):
-            if copy.stat().st_mtime < before:
-                copy.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        copies = (self._folder / "sha256").glob("*/*")
+        return await super().sweep(before=before) + await asyncio.to_thread(removed, copies, before)
 
     async def _size(self, sha256: str) -> int | None:
         try:
