@@ -63,13 +63,13 @@ async def open_spans(settings: Settings) -> AsyncIterator[Watch]:
         content = settings.trace_content == "always"
         yield tracing(provider.get_tracer("forge", __version__), content=content)
     finally:
-        await _ended(processor.shutdown)
-        exporter.shutdown()  # type: ignore[no-untyped-call]
+        if not await _ended(processor.shutdown):
+            exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
-async def _ended(shutdown: Callable[[], None]) -> None:
-    """Let what is left go out, in time: a thread that waits for a dead collector cannot be
-    cancelled, so it is left behind, and no one waits for it.
+async def _ended(shutdown: Callable[[], None]) -> bool:
+    """Let what is left go out, and say whether it did in time: a thread that waits for a dead
+    collector cannot be cancelled, so it is left behind, and no one waits for it.
     """
     loop, over = asyncio.get_running_loop(), asyncio.Event()
 
@@ -84,3 +84,5 @@ async def _ended(shutdown: Callable[[], None]) -> None:
             await over.wait()
     except TimeoutError:
         LOG.warning("the collector did not take the last spans within %s s", END_S)
+        return False
+    return True

@@ -40,6 +40,15 @@ async def test_the_same_name_again_is_the_next_version(files: Files):
     assert [each.version for each in await files.newest(ADA, TALK)] == [2]
 
 
+async def test_what_a_person_keeps_counts_each_content_once(files: Files):
+    """Another version of the same bytes takes no room, and another's take none of one's own."""
+    assert await files.used(ADA) == 0
+    for digest in ("a", "a", "b"):
+        await files.add(ADA, given("data.csv", digest * 64))
+    await files.add(EVE, given("data.csv", "c" * 64))
+    assert await files.used(ADA) == 6
+
+
 async def test_another_persons_file_is_not_there(files: Files):
     """Nor in any list."""
     mine = await files.add(ADA, given("secret.txt"))

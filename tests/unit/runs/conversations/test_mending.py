@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import delete, select
 
 from forge.clock import SystemClock
@@ -16,6 +17,8 @@ from forge.runs.conversations.store import Conversations
 from forge.store.database import Database
 from forge.store.tables import CONVERSATIONS, MESSAGES
 from running import house
+
+pytestmark = pytest.mark.usefixtures("either_database")
 
 TESTS = Path(__file__).parents[3]
 
