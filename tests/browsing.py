@@ -107,7 +107,8 @@ async def axe(page: Page) -> None:
         "async rules => (await axe.run(document, {runOnly: rules})).violations",
         _RULES,
     )
-    assert [_told(each) for each in found] == []
+    told = [_told(each) for each in found]
+    assert told == [], "\n".join(told)
 
 
 def _told(violation: dict[str, Any]) -> str:

@@ -1,12 +1,14 @@
 /** A conversation: what was said, what is said now, and where one says more. */
 import { Upload } from "lucide-react";
 import { type DragEvent, useRef, useState } from "react";
+import type { Talk } from "@/api/__generated__/api";
 import { stopRun } from "@/api/queries/runs";
 import { Header } from "@/components/chat/Header";
 import { Start } from "@/components/chat/Start";
 import { say } from "@/components/chat/say";
 import { Thread } from "@/components/chat/Thread";
 import { useHeard } from "@/components/chat/useHeard";
+import { useSending } from "@/components/chat/useSending";
 import { useSteering } from "@/components/chat/useSteering";
 import { useTalk } from "@/components/chat/useTalk";
 import { Composer, type ComposerHandle } from "@/components/composer/Composer";
@@ -14,17 +16,31 @@ import { useDraft } from "@/components/composer/draft";
 import { useUploads } from "@/components/composer/useUploads";
 import { Trouble } from "@/components/shell/Trouble";
 import { useRun } from "@/state/store";
+import type { RunView } from "@/state/view";
 import { words } from "@/words/en";
+
+interface Head {
+  runId: string | null;
+  run: RunView | null;
+  running: boolean;
+  lost: boolean;
+}
+
+/** The run of the last answer in view. */
+function useHead(talk: Talk | undefined): Head {
+  const last = talk?.messages.at(-1);
+  const runId = last?.run_id ?? null;
+  const head = useRun(runId);
+  const run = head && head.view.last > 0 ? head.view : null;
+  // A run whose ledger is not here yet goes on, as far as is known, where it has said nothing.
+  const running = run ? run.status === "running" : runId !== null && !last?.text;
+  return { runId, run, running, lost: head?.connection === "lost" };
+}
 
 export function ChatView({ id }: { id: string | undefined }) {
   const ways = useTalk(id);
   const { talk, pending } = ways;
-  const messages = talk?.messages ?? [];
-  const last = messages.at(-1);
-  const head = useRun(last?.run_id);
-  const run = head && head.view.last > 0 ? head.view : null;
-  // A run whose ledger is not here yet goes on, as far as is known, where it has said nothing.
-  const running = run ? run.status === "running" : Boolean(last?.run_id && !last.text);
+  const { runId, run, running, lost } = useHead(talk);
   const [text, setText] = useDraft(id);
   const [model, setModel] = useState("");
   const [stopping, setStopping] = useState<string | null>(null);
@@ -33,21 +49,16 @@ export function ChatView({ id }: { id: string | undefined }) {
   const steering = useSteering(run, (unheard) => setText(unheard));
   useHeard(run, ways.refresh);
 
-  const send = async (what: string = text) => {
-    if (running && last?.run_id) {
-      setText("");
-      if (!(await steering.say(last.run_id, what))) setText(what);
-      return;
-    }
-    const files = uploads.files.flatMap((each) =>
-      each.id ? [{ id: each.id, name: each.name }] : [],
-    );
-    setText("");
-    uploads.clear();
-    if (!(await ways.ask({ text: what, files, model }))) setText(what);
-  };
+  const { armed, send } = useSending({
+    ways,
+    steering,
+    uploads,
+    text,
+    setText,
+    model,
+    running: running ? runId : null,
+  });
   const stop = () => {
-    const runId = last?.run_id;
     if (!runId) return;
     setStopping(runId);
     stopRun(runId).catch((error: unknown) => {
@@ -60,7 +71,7 @@ export function ChatView({ id }: { id: string | undefined }) {
     edits[edits.length - 1]?.click();
   };
 
-  const empty = messages.length === 0 && !pending;
+  const empty = !talk?.messages.length && !pending;
   const box = (
     <Composer
       handle={composer}
@@ -70,8 +81,9 @@ export function ChatView({ id }: { id: string | undefined }) {
       model={model}
       onModel={setModel}
       running={running}
-      stopping={stopping !== null && stopping === last?.run_id}
+      stopping={stopping !== null && stopping === runId}
       sending={pending !== null}
+      armed={armed}
       onSend={() => void send()}
       onStop={stop}
       onEditLast={editLast}
@@ -95,7 +107,7 @@ export function ChatView({ id }: { id: string | undefined }) {
           }}
         />
       ) : (
-        <Thread ways={ways} steered={steering.waiting} lost={head?.connection === "lost"}>
+        <Thread ways={ways} steered={steering.waiting} lost={lost}>
           {box}
         </Thread>
       )}

@@ -1,9 +1,11 @@
 /** What was said, in order, following its end while one looks at it, and the composer below. */
 import { ArrowDown, WifiOff } from "lucide-react";
 import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import type { FileFact } from "@/api/__generated__/events";
 import type { TalkWays } from "@/components/chat/useTalk";
 import { Answer } from "@/components/thread/Answer";
-import { Question } from "@/components/thread/Question";
+import { Question, type QuestionProps } from "@/components/thread/Question";
+import { useRuns } from "@/state/store";
 import { IconButton } from "@/ui/IconButton";
 import { Skeleton } from "@/ui/Skeleton";
 import { words } from "@/words/en";
@@ -74,8 +76,9 @@ export function Thread({ ways, steered, lost, children }: ThreadProps) {
             {!talk && !pending ? <Waiting /> : null}
             {shown.map((each, at) =>
               each.role === "user" ? (
-                <Question
+                <Asked
                   key={each.id}
+                  runId={shown[at + 1]?.run_id}
                   text={each.text}
                   said={{ id: each.id, siblings: each.siblings }}
                   onShow={ways.show}
@@ -138,4 +141,12 @@ function Waiting() {
       <Skeleton className="w-3/5" />
     </div>
   );
+}
+
+const NOTHING: readonly FileFact[] = [];
+
+/** A question with the files that its run was given. */
+function Asked({ runId, ...rest }: QuestionProps & { runId: string | null | undefined }) {
+  const files = useRuns((state) => (runId && state.runs[runId]?.view.files) || NOTHING);
+  return <Question {...rest} files={files.map((each) => each.name)} />;
 }

@@ -3,19 +3,13 @@
  * said steers it, and there is a way to stop it.
  */
 import { ArrowUp, Paperclip, Square } from "lucide-react";
-import {
-  type ReactNode,
-  type Ref,
-  useEffect,
-  useImperativeHandle,
-  useLayoutEffect,
-  useRef,
-} from "react";
+import { type Ref, useEffect, useImperativeHandle, useLayoutEffect, useRef } from "react";
 import { Attachments } from "@/components/composer/Attachments";
 import { ModelChoice } from "@/components/composer/ModelChoice";
 import type { Uploads } from "@/components/composer/useUploads";
 import { cn } from "@/lib/cn";
 import { IconButton } from "@/ui/IconButton";
+import { Spinner } from "@/ui/Spinner";
 import { words } from "@/words/en";
 
 export interface ComposerHandle {
@@ -32,12 +26,13 @@ export interface ComposerProps {
   running: boolean;
   stopping: boolean;
   sending: boolean;
+  /** Whether it is sent by itself once its files are there. */
+  armed: boolean;
   onSend: () => void;
   onStop: () => void;
   /** The last thing one said, to be said differently: the arrow up in an empty field. */
   onEditLast: () => void;
   handle?: Ref<ComposerHandle>;
-  note?: ReactNode;
 }
 
 /** How tall it gets before it scrolls, in pixels. */
@@ -45,7 +40,7 @@ const TALLEST = 260;
 
 function whyNotSend(props: ComposerProps): string | undefined {
   if (props.sending) return words.chat.sending;
-  if (props.uploads.busy) return words.chat.uploadsBusy;
+  if (props.armed) return words.chat.uploadsBusy;
   if (props.running && props.uploads.files.length > 0) return words.chat.filesWait;
   if (!props.text.trim()) return words.chat.nothing;
   return undefined;
@@ -118,7 +113,12 @@ export function Composer(props: ComposerProps) {
         />
         <ModelChoice model={props.model} onChange={props.onModel} />
         <span className="flex-1" />
-        {props.note}
+        {props.armed ? (
+          <span role="status" className="flex items-center gap-2 px-1 text-muted text-xs">
+            <Spinner className="size-3.5" />
+            {words.chat.uploadsBusy}
+          </span>
+        ) : null}
         {running ? <Stop stopping={props.stopping} onStop={props.onStop} /> : null}
         {running && !text.trim() ? null : (
           <IconButton

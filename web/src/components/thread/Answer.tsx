@@ -9,6 +9,7 @@ import { Branches } from "@/components/thread/Branches";
 import { Doing } from "@/components/thread/Doing";
 import { Ending } from "@/components/thread/Ending";
 import { Items } from "@/components/thread/Items";
+import { Made } from "@/components/thread/Made";
 import { runCan } from "@/state/can";
 import { useRun } from "@/state/store";
 import type { RunView } from "@/state/view";
@@ -54,6 +55,7 @@ export function Answer({ message, followed, newest, onAgain, onShow }: AnswerPro
         <>
           <Items run={run} newest={newest} />
           <Doing run={run} />
+          <Made run={run} />
           <Ending run={run} />
         </>
       ) : (
