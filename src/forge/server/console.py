@@ -42,6 +42,15 @@ POLICY = (
 )
 """What the console may do: scripts and connections of this server's, and nobody's frame."""
 
+FRAME_POLICY = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'self'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+    "connect-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+"""What a page may do that draws what came out of a machine, in a frame of the console: it has no
+origin, and loads this server's own scripts alone.
+"""
+
 _KINDS = {
     ".css": "text/css",
     ".html": "text/html",
@@ -120,10 +129,13 @@ def _sent(file: _File, headers: Headers, *, for_good: bool = False, status: int 
     kept = "public, max-age=31536000, immutable" if for_good else "no-cache"
     about = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
     about["ETag"] = f'"{file.digest}{encoding and "-"}{encoding}"'
-    if file.path.parent.name == "vendor":
+    place = file.path.parent.name
+    if place in ("frame", "vendor"):
         about["Cross-Origin-Resource-Policy"] = "cross-origin"
     if file.media_type == "text/html":
-        about["Content-Security-Policy"] = POLICY
+        about["Content-Security-Policy"] = FRAME_POLICY if place == "frame" else POLICY
+    if place == "frame":
+        about["X-Frame-Options"] = "SAMEORIGIN"
     if status == HTTPStatus.OK and about["ETag"] in headers.get("if-none-match", ""):
         return Response(status_code=304, headers=about)
     if encoding:

@@ -256,7 +256,7 @@ export const words = {
     json: "JSON",
     more: (count: number) => `${count} more`,
     open: "Open in full",
-    partOf: (shown: number, of: number) => `${shown} of ${of} rows`,
+    partOf: (shown: string, of: string) => `${shown} of ${of} rows`,
     table: "Table",
     unknown: "A result of a kind that is not shown",
   },

@@ -14,6 +14,9 @@ import {
   Wrench,
 } from "lucide-react";
 import { memo, type ReactNode, useId, useState } from "react";
+import { Display } from "@/components/results/Display";
+import { Failure } from "@/components/results/Failure";
+import { Output } from "@/components/results/Output";
 import { Approval } from "@/components/step/Approval";
 import { Elapsed } from "@/components/step/Elapsed";
 import { Written } from "@/components/step/Written";
@@ -25,7 +28,6 @@ import { callState } from "@/state/view";
 import { Badge } from "@/ui/Badge";
 import { Spinner } from "@/ui/Spinner";
 import { words } from "@/words/en";
-import { Display, Failure, Output } from "./Plain";
 
 const ICONS: Readonly<Record<string, ReactNode>> = {
   list_files: <FolderOpen />,

@@ -1,4 +1,4 @@
-/** What a call printed and showed: text with its colours, pictures, and else the plainest form. */
+/** What a program printed: its colours, its lines written over, thousands of them in pieces. */
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { type Line, Screen, type Span, spans } from "@/lib/ansi";
 import { cn } from "@/lib/cn";
@@ -108,50 +108,5 @@ export function Output({ printed, live }: { printed: readonly Printed[]; live: b
         <Piece key={Math.floor((each[0]?.id ?? 0) / PIECE)} lines={each} />
       ))}
     </pre>
-  );
-}
-
-const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/svg+xml"] as const;
-
-export function Display({ data }: { data: Readonly<Record<string, string>> }) {
-  const kind = PICTURES.find((each) => data[each]);
-  const text = data["text/plain"];
-  if (kind) {
-    const content = data[kind] ?? "";
-    const source =
-      kind === "image/svg+xml"
-        ? `data:${kind};charset=utf-8,${encodeURIComponent(content)}`
-        : `data:${kind};base64,${content.replace(/\s/g, "")}`;
-    return (
-      <img
-        src={source}
-        alt={text || words.results.image}
-        className="max-h-[32rem] max-w-full self-center rounded-lg bg-white"
-      />
-    );
-  }
-  return (
-    <pre tabIndex={0} className="focus-inset overflow-auto font-mono text-[13px] leading-5">
-      {text ?? words.results.unknown}
-    </pre>
-  );
-}
-
-/** An error: its last line, and all of it where that is wanted. */
-export function Failure({ content }: { content: string }) {
-  const lines = content.trimEnd().split("\n");
-  const last = lines.at(-1) ?? "";
-  return (
-    <details className="border-line border-t text-sm">
-      <summary className="focus-inset cursor-pointer px-3.5 py-2.5 text-bad">
-        <span className="break-words font-mono text-[13px]">{last}</span>
-      </summary>
-      <pre
-        tabIndex={0}
-        className="focus-inset overflow-auto px-3.5 pb-3 font-mono text-[13px] leading-5"
-      >
-        {content}
-      </pre>
-    </details>
   );
 }
