@@ -27,7 +27,7 @@ BUILT = Path(__file__).resolve().parent.parent / "_web"
 
 PAGES = frozenset(
     {
-        "admin", "c", "egress", "login", "memory", "money", "risk", "runs", "settings",
+        "admin", "c", "egress", "invite", "login", "memory", "money", "risk", "runs", "settings",
         "shared", "sign-up", "welcome",
     }
 )  # fmt: skip
