@@ -9,6 +9,7 @@ export const words = {
     running: "The run is still going on",
   },
   artifacts: {
+    back: "Back to all files",
     close: "Close the files",
     downloadAll: "Download all as a zip",
     empty: "Nothing yet",

@@ -4,10 +4,11 @@ The same name again in the same conversation is the next version; none is ever o
 outlives the machine it came from. A file is asked for in its owner's name: another's is not there.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, select, update
 
 from forge.clock import Clock, stamp
 from forge.errors import FileUnknown, InputRefused
@@ -108,6 +109,32 @@ class Files:
             known = (await connection.execute(query)).first()
         if known is None:
             await self.add(user_id, new)
+
+    async def place(
+        self, user_id: UserId, file_ids: Sequence[FileId], conversation_id: ConversationId
+    ) -> None:
+        """Put those that were given before there was a conversation into it."""
+        if not file_ids:
+            return
+        own = (FILES.c.user_id == user_id, FILES.c.conversation_id.is_(None))
+        async with self._database.writing() as connection:
+            await connection.execute(
+                select(USERS.c.id).where(USERS.c.id == user_id).with_for_update()
+            )
+            found = select(FILES).where(*own, FILES.c.id.in_(file_ids)).order_by(FILES.c.id)
+            for row in (await connection.execute(found)).all():
+                newest = await connection.scalar(
+                    select(func.max(FILES.c.version)).where(
+                        FILES.c.user_id == user_id,
+                        FILES.c.conversation_id == conversation_id,
+                        FILES.c.name == row.name,
+                    )
+                )
+                await connection.execute(
+                    update(FILES)
+                    .where(FILES.c.id == row.id)
+                    .values(conversation_id=conversation_id, version=(newest or 0) + 1)
+                )
 
     async def used(self, user_id: UserId) -> int:
         """How many bytes a person keeps; the same content counts once."""

@@ -94,6 +94,7 @@ async def _begun(request: Request, state: State, who: Principal, wanted: Ask) ->
     wish = await _wish(state, who, wanted)
     check(wish)
     conversation = await _conversation(state, who, wanted)
+    await state.files.place(who.user_id, wanted.files, conversation.id)
     parent = _parent(conversation, wanted)
     said = await state.conversations.messages(who.user_id, conversation.id)
     path = branch(said, parent)

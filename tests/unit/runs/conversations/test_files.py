@@ -40,6 +40,19 @@ async def test_the_same_name_again_is_the_next_version(files: Files):
     assert [each.version for each in await files.newest(ADA, TALK)] == [2]
 
 
+async def test_what_was_given_before_the_conversation_is_put_into_it(files: Files):
+    """As the next version of its name; nobody else's, and nothing out of another conversation."""
+    await files.add(ADA, given("data.csv"))
+    early = await files.add(ADA, given("data.csv", "b" * 64, talk=None))
+    hers = await files.add(EVE, given("data.csv", talk=None))
+    there = await files.add(ADA, given("data.csv", talk=ConversationId("conv_2")))
+    await files.place(ADA, (early.id, hers.id, there.id), TALK)
+    placed = await files.get(ADA, early.id)
+    assert (placed.conversation_id, placed.version) == (TALK, 2)
+    assert (await files.get(EVE, hers.id)).conversation_id is None
+    assert (await files.get(ADA, there.id)).conversation_id == "conv_2"
+
+
 async def test_what_a_person_keeps_counts_each_content_once(files: Files):
     """Another version of the same bytes takes no room, and another's take none of one's own."""
     assert await files.used(ADA) == 0

@@ -1,8 +1,9 @@
 /** A conversation: what was said, what is said now, and where one says more. */
 import { Upload } from "lucide-react";
-import { type DragEvent, useRef, useState } from "react";
+import { type DragEvent, type ReactNode, useRef, useState } from "react";
 import type { Talk } from "@/api/__generated__/api";
 import { stopRun } from "@/api/queries/runs";
+import { Files } from "@/components/chat/Files";
 import { Header } from "@/components/chat/Header";
 import { Start } from "@/components/chat/Start";
 import { say } from "@/components/chat/say";
@@ -43,6 +44,7 @@ export function ChatView({ id }: { id: string | undefined }) {
   const { runId, run, running, lost } = useHead(talk);
   const [text, setText] = useDraft(id);
   const [model, setModel] = useState("");
+  const [files, setFiles] = useState(false);
   const [stopping, setStopping] = useState<string | null>(null);
   const uploads = useUploads(id);
   const composer = useRef<ComposerHandle>(null);
@@ -90,9 +92,16 @@ export function ChatView({ id }: { id: string | undefined }) {
     />
   );
   return (
-    <DropZone onFiles={uploads.add}>
+    <DropZone
+      onFiles={uploads.add}
+      beside={id ? <Files conversation={id} open={files} onClose={() => setFiles(false)} /> : null}
+    >
       <title>{`${talk?.title || words.chat.title} · Forge`}</title>
-      {id ? <Header talk={talk} run={run} /> : <h1 className="sr-only">{words.chat.title}</h1>}
+      {id ? (
+        <Header talk={talk} run={run} filesOpen={files} onFiles={() => setFiles(!files)} />
+      ) : (
+        <h1 className="sr-only">{words.chat.title}</h1>
+      )}
       {ways.problem && !talk ? (
         <div className="mx-auto w-full max-w-[46rem] flex-1 p-4">
           <Trouble error={ways.problem} onAgain={ways.refresh} />
@@ -117,17 +126,18 @@ export function ChatView({ id }: { id: string | undefined }) {
 
 interface DropZoneProps {
   onFiles: (files: FileList) => void;
-  children: React.ReactNode;
+  beside: ReactNode;
+  children: ReactNode;
 }
 
 /** All of the page takes files that are dropped on it. */
-function DropZone({ onFiles, children }: DropZoneProps) {
+function DropZone({ onFiles, beside, children }: DropZoneProps) {
   const [over, setOver] = useState(0);
   const isFiles = (event: DragEvent) => event.dataTransfer.types.includes("Files");
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: files can be attached by a button as well
     <div
-      className="relative flex h-full min-w-0 flex-col"
+      className="relative flex h-full min-w-0"
       onDragEnter={(event) => isFiles(event) && setOver((count) => count + 1)}
       onDragLeave={(event) => isFiles(event) && setOver((count) => Math.max(0, count - 1))}
       onDragOver={(event) => isFiles(event) && event.preventDefault()}
@@ -138,7 +148,8 @@ function DropZone({ onFiles, children }: DropZoneProps) {
         onFiles(event.dataTransfer.files);
       }}
     >
-      {children}
+      <div className="flex min-w-0 flex-1 flex-col">{children}</div>
+      {beside}
       {over > 0 ? (
         <div className="pointer-events-none absolute inset-3 z-30 flex flex-col items-center justify-center gap-3 rounded-2xl border-2 border-accent border-dashed bg-accent-soft/90 font-medium text-accent-text">
           <Upload aria-hidden className="size-6" />

@@ -1,5 +1,5 @@
 /** The head of a conversation: its title, its machine, and what it has cost. */
-import { Monitor } from "lucide-react";
+import { FolderOpen, Monitor } from "lucide-react";
 import { useEffect, useState } from "react";
 import { createPortal } from "react-dom";
 import { Link } from "wouter";
@@ -14,9 +14,12 @@ import { words } from "@/words/en";
 export interface HeaderProps {
   talk: Talk | undefined;
   run: RunView | null;
+  filesOpen: boolean;
+  onFiles: () => void;
 }
 
-export function Header({ talk, run }: HeaderProps) {
+export function Header(props: HeaderProps) {
+  const { talk } = props;
   const [bar, setBar] = useState<HTMLElement | null>(null);
   useEffect(() => setBar(document.getElementById("topbar")), []);
   const title = talk?.title || words.chat.untitled;
@@ -25,7 +28,7 @@ export function Header({ talk, run }: HeaderProps) {
       <header className="hidden h-14 shrink-0 items-center gap-3 border-line border-b px-4 md:flex">
         <h1 className="min-w-0 truncate font-semibold text-[15px]">{talk ? title : ""}</h1>
         <span className="flex-1" />
-        <Actions talk={talk} run={run} />
+        <Actions {...props} />
       </header>
       {bar
         ? createPortal(
@@ -33,7 +36,7 @@ export function Header({ talk, run }: HeaderProps) {
               <h1 className="min-w-0 flex-1 truncate px-1 font-medium text-sm">
                 {talk ? title : ""}
               </h1>
-              <Actions talk={talk} run={run} />
+              <Actions {...props} />
             </>,
             bar,
           )
@@ -42,12 +45,22 @@ export function Header({ talk, run }: HeaderProps) {
   );
 }
 
-function Actions({ talk, run }: HeaderProps) {
+function Actions({ talk, run, filesOpen, onFiles }: HeaderProps) {
   if (!talk) return null;
   const machine = run ? machineName(run) : null;
   return (
     <>
       {run ? <Spent run={run} /> : null}
+      <button
+        type="button"
+        aria-pressed={filesOpen}
+        aria-label={words.artifacts.open}
+        onClick={onFiles}
+        className="flex h-8 shrink-0 items-center gap-1.5 rounded-lg px-2 text-muted text-sm hover:bg-hover hover:text-ink aria-pressed:bg-hover aria-pressed:text-ink [&>svg]:size-4"
+      >
+        <FolderOpen aria-hidden />
+        <span className="hidden lg:inline">{words.artifacts.open}</span>
+      </button>
       <Link
         href={`/c/${talk.id}/machine`}
         aria-label={machine ?? words.chat.machine}
