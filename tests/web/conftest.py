@@ -5,11 +5,13 @@
     script      a list of the model's answers; a test fills it before it asks
     page        a window on the server; whatever it complains of fails the test
     look, seen  the same window light, dark and 390 pixels wide: the test runs three times
+    outside     a place elsewhere, and who came to it
     cutter      a connection between `page` and the server, which the test can cut
 
 All tests of a process share one browser and one event loop, which playwright needs.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,3 +107,26 @@ async def cutter(server: Served) -> AsyncIterator[Cutter]:
     """A connection to the server that can be cut."""
     async with cutting(server.port) as proxy:
         yield proxy
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def outside() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server elsewhere, and who came to it."""
+    reached: list[str] = []
+
+    async def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append("a connection")
+        if await reader.read(1):
+            reached.append("a request")
+        writer.close()
+
+    class Datagrams(asyncio.DatagramProtocol):
+        def datagram_received(self, *_: object) -> None:
+            reached.append("a datagram")
+
+    async with await asyncio.start_server(came, "127.0.0.1", 0) as server:
+        place = server.sockets[0].getsockname()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(Datagrams, local_addr=place)
+        yield f"{place[0]}:{place[1]}", reached
+        transport.close()

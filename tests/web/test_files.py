@@ -1,10 +1,7 @@
 """The files of a conversation: listed, looked at in their versions, downloaded; none gets out."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from browsing import Complaints, axe, fits, shot
@@ -13,30 +10,21 @@ from forge.testing.providers.script import Reply, Say, Step, UseTool
 LONG_MS = 60_000
 """How long anything may take on a host where six others work."""
 
-PAGE = """<title>x</title><h1 id="said">waiting</h1><script>
+PAGE = """<title>x</title><meta http-equiv="refresh" content="1; url=http://OUT/refresh">
+<link rel="dns-prefetch" href="//OUT"><link rel="preconnect" href="http://OUT">
+<h1 id="said">waiting</h1><script>
 const tried = [];
 const attempt = (name, what) => { try { what(); tried.push(name) } catch (error) {} };
 attempt("cookie", () => document.cookie);
 attempt("parent", () => parent.document.title);
 attempt("storage", () => localStorage.length);
+const call = new RTCPeerConnection({iceServers: [{urls: "stun:OUT"}]});
+call.createDataChannel("x");
+call.createOffer().then(offer => call.setLocalDescription(offer));
 fetch("http://OUT/fetch").then(() => tried.push("fetch"), () => 0);
 new Image().src = "http://OUT/image";
 document.getElementById("said").textContent = "reached: " + (tried.join(" ") || "nothing");
 </script>"""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def outside() -> AsyncIterator[tuple[str, list[str]]]:
-    """A server elsewhere, and who came to it."""
-    reached: list[str] = []
-
-    def came(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        reached.append("somebody")
-        writer.close()
-
-    server = await asyncio.start_server(came, "127.0.0.1", 0)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", reached
 
 
 def writing(path: str, content: str) -> UseTool:
@@ -51,7 +39,9 @@ async def test_files_are_looked_at_in_their_versions_and_reach_nothing(
     tmp_path: Path,
     outside: tuple[str, list[str]],
 ):
-    """A table, Markdown and a hostile page; the panel is a drawer in a narrow window."""
+    """A table, Markdown and a hostile page, which rests until a person lets its scripts run: WebRTC
+    is in no browser's cage. The panel is a drawer in a narrow window.
+    """
     place, reached = outside
     complaints.expect(r"Content Security Policy|sandboxed")
     script += [
@@ -68,8 +58,13 @@ async def test_files_are_looked_at_in_their_versions_and_reach_nothing(
     (tmp_path / "notes.md").write_text("# Notes\n\nfrom **me**\n")
     await _told(page, tmp_path / "notes.md")
     await page.get_by_role("button", name="Files", exact=True).click()
-    await _looked_at(page, page.get_by_role("complementary", name="Files"))
+    files = page.get_by_role("complementary", name="Files")
+    await _looked_at(page, files)
     assert reached == []
+    await files.get_by_role("button", name="Run its scripts").click()
+    inside = page.frame_locator("iframe[title='page.html']")
+    await expect(inside.locator("#said")).to_have_text("reached: nothing", timeout=LONG_MS)
+    assert "a request" not in reached
     await page.set_viewport_size({"width": 390, "height": 844})
     await _narrow(page, page.get_by_role("dialog", name="Files"))
 
@@ -103,7 +98,7 @@ async def _looked_at(page: Page, files: Locator) -> None:
     await files.get_by_role("button", name="Back to all files").click()
     await files.get_by_role("button", name="page.html").click()
     inside = page.frame_locator("iframe[title='page.html']")
-    await expect(inside.locator("#said")).to_have_text("reached: nothing", timeout=LONG_MS)
+    await expect(inside.locator("#said")).to_have_text("waiting", timeout=LONG_MS)
 
 
 async def _narrow(page: Page, drawer: Locator) -> None:

@@ -25,17 +25,16 @@ FIGURE = {
     "data": [{"type": "bar", "x": ["jan", "feb"], "y": [9.5, 100.25]}],
     "layout": {"title": {"text": "<a href='javascript:alert(1)'>By month</a>"}, "height": 320},
 }
-OUT = "https://out.example"
-HOSTILE = f"""
-<h1>Prize</h1><script>parent.document.title = "taken"; fetch("{OUT}/script")</script>
-<img src="{OUT}/picture" onerror="top.document.title = 'taken'">
-<form action="{OUT}/form"><button>Send</button></form>
-<meta http-equiv="refresh" content="0; url={OUT}/refresh"><iframe src="{OUT}/frame"></iframe>
-<link rel="stylesheet" href="{OUT}/style"><a href="{OUT}/link" target="_top">out</a>
+HOSTILE = """
+<h1>Prize</h1><script>parent.document.title = "taken"; fetch("http://OUT/script")</script>
+<img src="http://OUT/picture" onerror="top.document.title = 'taken'">
+<form action="http://OUT/form"><button>Send</button></form>
+<meta http-equiv="refresh" content="0; url=http://OUT/refresh"><iframe src="http://OUT/frame"></iframe>
+<link rel="stylesheet" href="http://OUT/style"><a href="http://OUT/link" target="_top">out</a>
 """
-DRAWING = f"""
+DRAWING = """
 <svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"><rect width="60" height="40"/>
-<script>fetch("{OUT}/svg")</script><image href="{OUT}/inner" width="9" height="9"/></svg>
+<script>fetch("http://OUT/svg")</script><image href="http://OUT/inner" width="9" height="9"/></svg>
 """
 
 
@@ -47,11 +46,16 @@ def showing(kind: str, content: str) -> UseTool:
 
 
 async def test_each_kind_of_result_has_its_form_and_none_gets_out(
-    seen: Page, look: Look, complaints: Complaints, script: list[Step]
+    seen: Page,
+    look: Look,
+    complaints: Complaints,
+    script: list[Step],
+    outside: tuple[str, list[str]],
 ):
     """A table that sorts, a figure that is drawn, a picture, a formula, a tree; and what is
     hostile neither runs, nor asks anybody, nor leads away.
     """
+    place, reached = outside
     script += [
         Reply(
             (
@@ -59,17 +63,18 @@ async def test_each_kind_of_result_has_its_form_and_none_gets_out(
                 showing("application/vnd.plotly.v1+json", json.dumps(FIGURE)),
                 showing("application/json", '{"a": {"b": [1, 2]}, "<b>": "<i>text</i>"}'),
                 showing("text/latex", "$\\displaystyle \\frac{1}{2}$"),
-                showing("image/svg+xml", DRAWING),
-                showing("text/markdown", f"**bold** <script>x</script> ![p]({OUT}/markdown)"),
+                showing("image/svg+xml", DRAWING.replace("OUT", place)),
+                showing(
+                    "text/markdown",
+                    "**bold** <script>x</script> ![p](http://OUT/markdown)".replace("OUT", place),
+                ),
             )
         ),
-        Reply((showing("text/html", HOSTILE),)),
+        Reply((showing("text/html", HOSTILE.replace("OUT", place)),)),
         Reply((Say("All shown."),)),
     ]
     # What is hostile is refused, which the browser says.
     complaints.expect(r"about:srcdoc|Content Security Policy|sandboxed")
-    asked: list[str] = []
-    seen.on("request", lambda each: asked.append(each.url))
     await seen.goto("/")
     await seen.get_by_role("textbox", name="Message").fill("Show everything")
     await seen.get_by_role("textbox", name="Message").press("Enter")
@@ -94,6 +99,6 @@ async def test_each_kind_of_result_has_its_form_and_none_gets_out(
     await shot(seen, f"results-figure-{look}")
 
     assert await seen.title() == "Show everything · Forge"
-    assert [each for each in asked if "out.example" in each] == []
+    assert reached == []
     assert await figure.locator("body").evaluate("() => self.origin") == "null"
     assert "/c/" in seen.url

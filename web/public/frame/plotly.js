@@ -1,5 +1,11 @@
 // Draws the figure that the page around this frame gives. The frame has no origin and reaches
 // nothing (see FRAME_POLICY of the server), whatever is in the figure.
+// Nothing of a figure is a script; should one become one after all, it has no way to call out, which
+// no policy of a browser's keeps WebRTC from.
+for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection", "WebTransport"]) {
+  delete self[name];
+}
+
 const LIGHT = { paper: "#ffffff", ink: "#14161c", line: "#e3e5ea" };
 const DARK = { paper: "#16191f", ink: "#eceef2", line: "#282d36" };
 

@@ -18,7 +18,10 @@ export const words = {
     made: "made",
     noPreview: "There is no preview for this kind of file.",
     open: "Files",
-    pages: "The file in a cage: it reaches neither this page nor the network",
+    pageRests: "Its scripts do not run yet.",
+    pageRun: "Run its scripts",
+    pageRuns:
+      "Its scripts run in a cage: they read nothing of yours and load nothing. A hostile one could still tell somebody what is in the page, by WebRTC, which browsers keep in no cage.",
     rows: (shown: number) => `The first ${shown} rows`,
     title: "Files",
     tooLarge: (size: string) => `${size} is too large to preview. Download it instead.`,
