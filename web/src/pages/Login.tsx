@@ -1,12 +1,6 @@
-/** The page `Login`. */
-import { EmptyState } from "@/ui/EmptyState";
-import { Page } from "@/ui/Page";
-import { words } from "@/words/en";
+/** Where one logs in. */
+import { LogInForm } from "@/components/accounts/LogInForm";
 
 export default function Login() {
-  return (
-    <Page title={words.pages.login}>
-      <EmptyState title={words.pages.unbuilt} />
-    </Page>
-  );
+  return <LogInForm />;
 }

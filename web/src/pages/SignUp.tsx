@@ -1,12 +1,6 @@
-/** The page `SignUp`. */
-import { EmptyState } from "@/ui/EmptyState";
-import { Page } from "@/ui/Page";
-import { words } from "@/words/en";
+/** Where one makes an account. */
+import { SignUpForm } from "@/components/accounts/SignUpForm";
 
 export default function SignUp() {
-  return (
-    <Page title={words.pages.signUp}>
-      <EmptyState title={words.pages.unbuilt} />
-    </Page>
-  );
+  return <SignUpForm />;
 }

@@ -3,6 +3,19 @@
  * numbers or names in a sentence, it is a function. A translation is another file of this shape.
  */
 export const words = {
+  accounts: {
+    at: (name: string) => `Log in at ${name}`,
+    byInvitation: "New here? Whoever runs this server can invite you.",
+    email: "Email",
+    invited: "You are invited",
+    logIn: "Log in",
+    name: "Name",
+    password: "Password",
+    passwordHint: "At least 10 characters; a few words make a good one.",
+    signUp: "Make an account",
+    toLogIn: "I have an account",
+    toSignUp: "Make an account",
+  },
   can: {
     notCapped: "Only a run that reached a limit, or was interrupted, can go on",
     over: "The run is over",
