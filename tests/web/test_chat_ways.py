@@ -141,3 +141,34 @@ async def test_a_message_is_edited_and_answered_again_and_all_versions_stay(
         timeout=LONG_MS
     )
     await expect(page.get_by_text(re.compile("Answer [23]"))).to_have_count(0)
+
+
+async def test_a_conversation_is_renamed_exported_forked_and_deleted(
+    page: Page, script: list[Step]
+):
+    """From the menu in its head; the fork has said the same and is another conversation."""
+    script += [Reply((Say("Said once."),))]
+    await page.goto("/")
+    await ask(page, "Say it")
+    await expect(page.get_by_role("button", name="Answer once more")).to_be_visible(timeout=LONG_MS)
+    first = page.url
+    more = page.get_by_role("button", name="More", exact=True)
+    await more.click()
+    await axe(page)
+    await shot(page, "chat-menu")
+    await page.get_by_role("menuitem", name="Rename").click()
+    await page.get_by_role("textbox", name="Title").fill("A better name")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="A better name", level=1)).to_be_visible()
+    await more.click()
+    async with page.expect_download() as got:
+        await page.get_by_role("menuitem", name="Export as Markdown").click()
+    assert "Said once." in (await (await got.value).path()).read_text()
+    await more.click()
+    await page.get_by_role("menuitem", name="Fork from here").click()
+    await expect(page).not_to_have_url(first, timeout=LONG_MS)
+    await expect(page.get_by_role("article").get_by_text("Said once.")).to_be_visible()
+    await page.get_by_role("button", name="More", exact=True).click()
+    await page.get_by_role("menuitem", name="Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("button", name="Write your own")).to_be_visible(timeout=LONG_MS)

@@ -57,7 +57,8 @@ export function useDeleteConversation() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (id: string) => json<void>(one(id), { method: "DELETE" }),
-    onSuccess: () => client.invalidateQueries({ queryKey: conversationKeys.all }),
+    // The lists alone: it may still be in view, and is not there to be asked for again.
+    onSuccess: () => client.invalidateQueries({ queryKey: ["conversations", "list"] }),
   });
 }
 

@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import { createPortal } from "react-dom";
 import { Link } from "wouter";
 import type { Talk } from "@/api/__generated__/api";
+import { More } from "@/components/chat/More";
 import { machineName } from "@/components/thread/About";
 import { usd } from "@/lib/format";
 import type { RunView } from "@/state/view";
@@ -69,6 +70,7 @@ function Actions({ talk, run, filesOpen, onFiles }: HeaderProps) {
         <Monitor aria-hidden />
         <span className="hidden lg:inline">{machine ?? words.chat.machine}</span>
       </Link>
+      <More talk={talk} />
     </>
   );
 }
