@@ -20,7 +20,7 @@ from forge.sandbox.images.stock import Images
 from forge.sandbox.qemu.provider import open_provider
 from forge.testing.providers.script import Reply, Say, Step, Think, UseTool
 from forge.testing.providers.server import scripted_provider
-from served import Served, served
+from served import PASSWORD, Served, served
 
 pytestmark = pytest.mark.vm
 
@@ -66,7 +66,9 @@ async def real(tmp_path: Path, script: list[Step]) -> AsyncIterator[Served]:
         before = {each.id for each in await machines.list()}
         try:
             await machines.probe()
-            async with served(tmp_path, model=model, provider=machines) as opened:
+            async with served(
+                tmp_path, model=model, provider=machines, single_user=False
+            ) as opened:
                 yield opened
         except ProgramMissing as error:
             pytest.skip(f"{error.message} {error.hint}")
@@ -88,18 +90,32 @@ async def ask(page: Page, text: str) -> None:
 async def test_a_person_works_with_a_real_machine(
     browser: Browser, real: Served, complaints: Complaints, script: list[Step], tmp_path: Path
 ):
-    """Upload, ask, watch, look at the chart, download, reload in the middle, stop, approve, reach
-    a limit and go on.
+    """Make an account, upload, ask, watch, look at the chart, download, reload in the middle, stop,
+    approve, reach a limit and go on, fork with the machine, export.
     """
+    complaints.expect("401")
     async with browsing.window(browser, real.url, complaints) as page:
         page.set_default_timeout(LONG_MS)
+        await _enters(page)
         await _charts(page, script, tmp_path)
         await _stops(page, script)
         await _approves(page, script)
         await _allows_more(page, script)
+        await _forks(page, script)
         await axe(page)
         await shot(page, "journey-end")
     assert complaints.unexpected == []
+
+
+async def _enters(page: Page) -> None:
+    """Nobody is in yet."""
+    await page.goto("/")
+    await page.get_by_role("link", name="Make an account").click()
+    await page.get_by_role("textbox", name="Name").fill("Ada")
+    await page.get_by_role("textbox", name="Email").fill("ada@example.org")
+    await page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("textbox", name="Message")).to_be_visible(timeout=LONG_MS)
 
 
 async def _charts(page: Page, script: list[Step], folder: Path) -> None:
@@ -109,7 +125,6 @@ async def _charts(page: Page, script: list[Step], folder: Path) -> None:
         Reply((Say("March was **best**, with 19."),)),
     ]
     (folder / "sales.csv").write_text(SALES)
-    await page.goto("/")
     async with page.expect_file_chooser() as chosen:
         await page.get_by_role("button", name="Attach files").click()
     await (await chosen.value).set_files(folder / "sales.csv")
@@ -173,3 +188,25 @@ async def _allows_more(page: Page, script: list[Step]) -> None:
     limit = page.get_by_role("group", name="It reached a limit")
     await limit.get_by_role("button", name="Allow more").click()
     await expect(page.get_by_text("The whole of it.")).to_be_visible(timeout=LONG_MS)
+    await page.request.patch("/api/settings", data={"max_iterations": None}, headers=origin)
+
+
+async def _forks(page: Page, script: list[Step]) -> None:
+    """The copy of the machine has what was in it; the conversation goes home as Markdown."""
+    script += [
+        Reply((UseTool("run_shell", {"command": "head -1 shares.csv"}),)),
+        Reply((Say("Its head."),)),
+    ]
+    first = page.url
+    await page.get_by_role("button", name="More", exact=True).click()
+    await page.get_by_role("menuitem", name="Fork with the machine").click()
+    await expect(page).not_to_have_url(first, timeout=LONG_MS)
+    await expect(page.get_by_text("The whole of it.")).to_be_visible(timeout=LONG_MS)
+    await ask(page, "What is its head?")
+    step = page.get_by_role("group", name="head -1 shares.csv")
+    await expect(step.get_by_text("month,revenue,share", exact=True)).to_be_visible(timeout=LONG_MS)
+    await expect(page.get_by_text("Its head.")).to_be_visible(timeout=LONG_MS)
+    await page.get_by_role("button", name="More", exact=True).click()
+    async with page.expect_download() as got:
+        await page.get_by_role("menuitem", name="Export as Markdown").click()
+    assert "with 19" in (await (await got.value).path()).read_text()

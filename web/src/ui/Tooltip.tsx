@@ -10,7 +10,8 @@ export function Tooltip({ text, children }: { text: ReactNode; children: ReactNo
   return (
     <Radix.Root>
       <Radix.Trigger asChild>{children}</Radix.Trigger>
-      <Radix.Portal>
+      {/* In the page's main part, so that it is in a landmark. */}
+      <Radix.Portal container={document.querySelector("main")}>
         <Radix.Content
           sideOffset={6}
           collisionPadding={8}

@@ -42,6 +42,7 @@ export interface Everything {
   NewKey?: NewKey;
   NewPassword?: NewPassword;
   NewSecret?: NewSecret;
+  Part?: Part;
   Pool?: Pool;
   PortLine?: PortLine;
   Ports?: Ports;
@@ -49,6 +50,7 @@ export interface Everything {
   "Preferences-Output"?: PreferencesOutput;
   Problem?: Problem;
   Project?: Project;
+  Readiness?: Readiness;
   Removed?: Removed;
   RunLine?: RunLine;
   RunPage?: RunPage;
@@ -718,6 +720,17 @@ export interface NewSecret {
   value: string;
 }
 /**
+ * A part: `ok`, or the `code` of what is wrong with it and the `reason` in words.
+ *
+ * This interface was referenced by `Everything`'s JSON-Schema
+ * via the `definition` "Part".
+ */
+export interface Part {
+  code: string;
+  ok: boolean;
+  reason: string;
+}
+/**
  * A port something in the machine listens on.
  *
  * This interface was referenced by `Everything`'s JSON-Schema
@@ -783,6 +796,18 @@ export interface Problem {
  */
 export interface Project {
   url: string;
+}
+/**
+ * Whether all of it is ready: `ready` or `not_ready`.
+ *
+ * This interface was referenced by `Everything`'s JSON-Schema
+ * via the `definition` "Readiness".
+ */
+export interface Readiness {
+  parts: {
+    [k: string]: Part;
+  };
+  status: string;
 }
 /**
  * What was to be removed; `removed` is false where there was nothing.
